@@ -1,0 +1,5 @@
+module github.com/packetrpc/packetrpc
+
+go 1.25.0
+
+require google.golang.org/protobuf v1.36.12
