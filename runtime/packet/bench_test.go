@@ -1,0 +1,64 @@
+package packet_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+)
+
+// typical is a request as a connection sends most of them.
+func typical(form packet.Form) *packet.Packet {
+	data := `{"text":"hello"}`
+	return &packet.Packet{
+		Kind:         packet.KindRequest,
+		CallID:       12345,
+		ActionNumber: 7,
+		Created:      time.Date(2026, 1, 2, 3, 4, 5, 678900000, time.UTC).UnixMicro(),
+		Token:        "0123456789abcdef0123456789abcdef",
+		Data:         []byte(data),
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+		b.Run(form.String(), func(b *testing.B) {
+			p := typical(form)
+			dst := make([]byte, 0, 1024)
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = packet.Append(form, dst[:0], p)
+			}
+		})
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+		b.Run(form.String(), func(b *testing.B) {
+			text := body(b, form, packet.Append(form, nil, typical(form)))
+			var p packet.Packet
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := packet.Parse(form, &p, text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkSplit(b *testing.B) {
+	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+		b.Run(form.String(), func(b *testing.B) {
+			text := packet.Append(form, nil, typical(form))
+			s := packet.NewSplitter(form, 4<<20)
+			b.ReportAllocs()
+			for b.Loop() {
+				if body, _, err := s.Next(text); body == nil || err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
