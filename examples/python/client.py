@@ -60,7 +60,7 @@ def chat(connection, wait):
                 if "sequence" in event:  # now the server need not keep the push
                     connection.send(kind="ack", acknowledged=event["sequence"])
             case {"kind": "ping"}:
-                connection.send(kind="pong", data=event.get("data"))
+                connection.send(**event | {"kind": "pong"})  # with the same data
             case {"action": _, "id": number} if event.get("kind", "request") == "request":
                 connection.send(kind="error", id=number, status="unimplemented")
             case {"kind": "drain"}:
