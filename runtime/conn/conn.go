@@ -1,0 +1,315 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+const (
+	// DefaultMaxRunningCalls is how many handlers run at once on a connection
+	// unless a Config says otherwise.
+	DefaultMaxRunningCalls = 256
+	// DefaultWriteTimeout is how long the other side may take nothing unless a
+	// Config says otherwise.
+	DefaultWriteTimeout = 10 * time.Second
+
+	// maxHeld is how much may wait to be taken by handlers and receivers before
+	// the connection as a whole gets no more credit.
+	maxHeld = 64 << 20
+	// minPartsMax is how much of incomplete messages may wait for their rest.
+	minPartsMax = 16 << 20
+	// envelopeRoom is what a packet may hold besides its message.
+	envelopeRoom = 64 << 10
+	// farewell is how long a closing connection waits for the other side to take
+	// its last packet.
+	farewell = time.Second
+)
+
+// Config is what a connection is told when it is made.
+type Config struct {
+	// Dialled: this side opened the connection. Its call ids are odd.
+	Dialled bool
+	// Plain: the other side is an old program, which shook hands without a
+	// version. It is sent replies only (PROTOCOL section 10).
+	Plain bool
+	// Token goes out with each packet that opens a call when Dialled is set, and
+	// is demanded of such packets otherwise.
+	Token string
+	// Local is what this side takes, Remote what the other side told.
+	Local, Remote Limits
+	// MaxRunningCalls is how many handlers run at once; further calls wait. 0 is
+	// [DefaultMaxRunningCalls].
+	MaxRunningCalls int
+	// Handlers is what this side serves; nil is nothing.
+	Handlers *packetrpc.Handlers
+	// Interceptor wraps the calls in both directions; nil is none.
+	Interceptor packetrpc.Interceptor
+	// Authorize is asked before a call is handled; its error is the call's. Nil
+	// allows everything.
+	Authorize func(*packetrpc.Spec) error
+	// Workers runs the connection. It must be set, and closed after the
+	// connection has ended.
+	Workers *Workers
+	// WriteTimeout ends the connection when the other side takes nothing of what
+	// waits for it for so long. 0 is [DefaultWriteTimeout].
+	WriteTimeout time.Duration
+	// Logger is told of what no caller learns: handlers that panic, one-way calls
+	// that fail. Nil is [slog.Default].
+	Logger *slog.Logger
+}
+
+// Conn is one connection after its handshake. Its methods may be called
+// concurrently, those that make calls only after Start.
+type Conn struct {
+	cfg    Config
+	nc     net.Conn
+	form   packet.Form
+	peer   packetrpc.Peer
+	ctx    context.Context // ends with the connection
+	cancel context.CancelCauseFunc
+
+	// outgoing and incoming are Config.Interceptor around the call itself; nil
+	// without one.
+	outgoing packetrpc.Invoke
+	incoming packetrpc.Invoke
+
+	out     writer
+	lane    sendWindow // of this side's one-way packets; the writer's lock guards it
+	account account
+	in      reader // belongs to the goroutine that holds the reading role
+	workRef func() // c.work, made a func value once
+
+	// mu guards what follows.
+	mu    sync.Mutex
+	todo  workState
+	made  madeCalls
+	taken takenCalls
+
+	draining bool
+	idle     chan struct{} // closed when draining and no call is left
+	ended    *packetrpc.Error
+	closing  bool
+	gone     chan struct{} // closed when ended and the last worker has left
+}
+
+// New makes a connection of an Opening whose handshake has succeeded, with what
+// the Opening has read beyond it. The Opening must not be used any more.
+func New(o *Opening, cfg Config) *Conn {
+	if cfg.MaxRunningCalls == 0 {
+		cfg.MaxRunningCalls = DefaultMaxRunningCalls
+	}
+	if cfg.WriteTimeout == 0 {
+		cfg.WriteTimeout = DefaultWriteTimeout
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	c := &Conn{
+		cfg:  cfg,
+		nc:   o.nc,
+		form: o.form,
+		lane: newSendWindow(cfg.Remote.CallWindow),
+		in:   o.in,
+		idle: make(chan struct{}),
+		gone: make(chan struct{}),
+	}
+	c.nc.SetDeadline(time.Time{})
+	c.in.splitter.SetMaxPacket(cfg.Local.MaxMessageSize + envelopeRoom)
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.workRef = c.work
+	c.made = newMadeCalls(cfg.Dialled)
+	c.taken = newTakenCalls(cfg.Local.CallWindow)
+	c.out = writer{
+		nc:      c.nc,
+		timeout: cfg.WriteTimeout,
+		workers: cfg.Workers,
+		failed:  c.terminate,
+		window:  newSendWindow(cfg.Remote.ConnectionWindow),
+		actions: actionNumbers{max: cfg.Remote.MaxActionNumbers},
+	}
+	if c.form == packet.JSON {
+		c.out.actions.max = 0
+	}
+	c.account = account{
+		window:    cfg.Local.ConnectionWindow,
+		heldMax:   maxHeld,
+		partsMax:  max(minPartsMax, cfg.Local.MaxMessageSize),
+		sendGrant: func(credit int) { c.sendCredit(0, credit) },
+	}
+	if cfg.Interceptor != nil {
+		c.outgoing = cfg.Interceptor(c.carryOut)
+		c.incoming = cfg.Interceptor(c.handle)
+	}
+	return c
+}
+
+// Start begins to read. Handlers get peer from [packetrpc.PeerFrom]; it makes its
+// calls through this connection.
+func (c *Conn) Start(peer packetrpc.Peer) {
+	c.peer = peer
+	c.mu.Lock()
+	c.summon()
+	c.mu.Unlock()
+}
+
+// RemoteAddr returns the other side's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// Form returns how packets are written on the connection.
+func (c *Conn) Form() packet.Form { return c.form }
+
+// Plain reports whether the other side is an old program.
+func (c *Conn) Plain() bool { return c.cfg.Plain }
+
+// Context returns a context that ends with the connection; [context.Cause] then
+// tells why, with an [*packetrpc.Error] of [packetrpc.CodeUnavailable].
+func (c *Conn) Context() context.Context { return c.ctx }
+
+// Drain tells the other side to open no new calls here, and refuses those that
+// come nevertheless. Calls that run or wait are finished.
+func (c *Conn) Drain(reason string) {
+	c.mu.Lock()
+	first := !c.draining
+	c.draining = true
+	c.settled()
+	c.mu.Unlock()
+	if first && !c.cfg.Plain {
+		c.out.control(c.form, &packet.Packet{Kind: packet.KindDrain, Reason: reason})
+		c.out.flushSoon()
+	}
+}
+
+// Idle returns a channel that is closed when Drain has been called and no call
+// runs or waits any more in either direction.
+func (c *Conn) Idle() <-chan struct{} { return c.idle }
+
+// settled closes idle when it is time. c.mu is held.
+func (c *Conn) settled() {
+	if !c.draining || c.taken.open > 0 || len(c.made.calls) > 0 {
+		return
+	}
+	select {
+	case <-c.idle:
+	default:
+		close(c.idle)
+	}
+}
+
+// Close ends the connection: running handlers' contexts are cancelled, calls
+// fail. Where the other side still reads it is told the reason. Close does not
+// wait; a second one does nothing.
+func (c *Conn) Close(reason string) {
+	text := "this side closed the connection"
+	if reason != "" {
+		text += ": " + reason
+	}
+	c.shut(reason, packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(text)))
+}
+
+// shut says good-bye and terminates.
+func (c *Conn) shut(reason string, cause *packetrpc.Error) {
+	c.mu.Lock()
+	first := !c.closing && c.ended == nil
+	c.closing = true
+	if first {
+		c.todo.working++
+	}
+	c.mu.Unlock()
+	if !first {
+		return
+	}
+	if !c.cfg.Plain {
+		c.out.control(c.form, &packet.Packet{Kind: packet.KindClose, Reason: reason})
+	}
+	c.cfg.Workers.run(func() {
+		c.partWith(cause)
+		c.mu.Lock()
+		c.leave()
+	})
+}
+
+// partWith lets the last packets leave and the other side close first, so that
+// closing the socket cannot destroy what it has not read yet.
+func (c *Conn) partWith(cause *packetrpc.Error) {
+	ctx, cancel := context.WithTimeout(c.ctx, farewell)
+	defer cancel()
+	c.nc.SetWriteDeadline(time.Now().Add(farewell))
+	c.out.mu.Lock()
+	last := c.out.queued
+	c.out.mu.Unlock()
+	c.out.flush()
+	_ = c.out.await(ctx, last)
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		<-ctx.Done()
+	}
+	c.terminate(cause)
+}
+
+// terminate ends everything at once. Only the first reason counts.
+func (c *Conn) terminate(reason *packetrpc.Error) {
+	c.mu.Lock()
+	if c.ended != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.ended = reason
+	made := c.made.abandon()
+	taken := c.taken.abandon()
+	c.todo.clear()
+	c.settled()
+	c.vanish()
+	c.mu.Unlock()
+
+	c.cancel(reason)
+	c.out.stop(reason)
+	c.nc.Close()
+	for _, call := range made {
+		c.failCall(call, reason)
+	}
+	for _, call := range taken {
+		c.endTaken(call, reason)
+	}
+}
+
+// vanish closes gone when the connection has ended and its last worker has left.
+// c.mu is held.
+func (c *Conn) vanish() {
+	if c.ended != nil && c.todo.working == 0 {
+		select {
+		case <-c.gone:
+		default:
+			close(c.gone)
+		}
+	}
+}
+
+// Wait waits until the connection has ended and all its handlers have returned.
+func (c *Conn) Wait() { <-c.gone }
+
+// sendCredit lets the other side send more: on a call, or with id 0 on the
+// connection.
+func (c *Conn) sendCredit(id uint64, credit int) {
+	c.out.control(c.form, &packet.Packet{Kind: packet.KindCredit, CallID: id, Credit: uint64(credit)})
+	c.out.flushSoon()
+}
+
+// contextError is the error of a call whose context has ended.
+func contextError(ctx context.Context) *packetrpc.Error {
+	err := ctx.Err()
+	if errors.Is(err, context.DeadlineExceeded) {
+		return packetrpc.NewError(packetrpc.CodeDeadlineExceeded, err)
+	}
+	return packetrpc.NewError(packetrpc.CodeCanceled, err)
+}
+
+func tooLarge(size, limit int) *packetrpc.Error {
+	return packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+		"message of %d bytes or more exceeds this side's limit of %d (WithMaxMessageSize)", size, limit)
+}

@@ -1,0 +1,32 @@
+// Package conn is one connection: calls in both directions over one stream of
+// bytes. Packages server and client open connections and shake hands; this one
+// carries what follows.
+//
+// # The way in
+//
+// Some goroutine always holds the reading role (work.go). It reads what has
+// arrived, finds the packets in it (reader.go) and gives each to the call that
+// it belongs to: a reply to the call that waits for it (outgoing.go), a message
+// to its call's inbox (inbox.go), a request, decoded, to the queue of calls to be
+// handled (incoming.go). Then it gives the role up and handles queued calls
+// itself, having made sure that another goroutine is awake to take over whatever
+// it may keep waiting. So a single call costs one wake-up and a thousand at once
+// cost hardly more.
+//
+// The reading goroutine never waits: not for a handler, not for a receiver, not
+// for room in the queue of outgoing packets, and it never writes to the socket.
+//
+// # The way out
+//
+// Whoever has something to say appends its packet to a queue under a lock, and
+// then writes everything queued in one go (writer.go), unless another goroutine
+// is writing, which will. Large messages are appended in fragments, each after
+// the one before has left, so that others' packets get in between (send.go).
+//
+// # What bounds it
+//
+// Senders wait for credit of their call and of the connection (window.go), and
+// for room in the queue. The number of open calls and of running handlers is
+// limited. Nothing that the other side does, or fails to do, makes this side keep
+// more than these limits allow.
+package conn

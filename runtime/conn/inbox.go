@@ -1,0 +1,307 @@
+package conn
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// maxInlineMessage is where a message keeps its own memory instead of being
+// copied among others.
+const maxInlineMessage = 8 << 10
+
+// maxCallWindow is how far the window of a call grows by itself.
+const maxCallWindow = 1 << 20
+
+// inbox holds what has arrived for one call and has not been taken: the messages
+// of a stream, the parts of a message that has not arrived whole, and how the
+// other side's sending ended. The goroutine with the reading role fills it, one
+// other takes from it, and neither ever waits for the other while it holds the
+// lock.
+//
+// Small messages lie one behind the other in one slice, which the taking side
+// swaps for an empty one: a stream costs one lock for many messages.
+type inbox struct {
+	account *account
+	grant   func(credit int) // gives the call's sender credit
+	wake    chan struct{}    // has a value when something new is there
+
+	// What has been swapped out belongs to the goroutine that takes.
+	taking []byte
+	spare  []byte
+	bigs   [][]byte
+
+	// mu guards what follows.
+	mu     sync.Mutex
+	filled []byte   // small messages, each behind its length in 4 bytes; bigMessage marks a big one
+	big    [][]byte // the big ones, in order
+	part   []byte   // a message that has not arrived whole
+	end    error    // io.EOF, or why the call failed; nothing arrives after it
+	meta   packetrpc.Metadata
+
+	window   int  // what the sender's credit may be; 0 is endless
+	credit   int  // what it is now, as far as this side knows
+	held     int  // memory of messages that have arrived whole and not been taken
+	debt     int  // credit to give back when they are taken
+	owed     int  // credit to give back now, or when it is half a window
+	withheld int  // credit of an incomplete message
+	waited   bool // the taking side has waited since credit was last given back
+
+	listed bool // part is in account.parts; the account's lock guards it
+}
+
+const bigMessage = ^uint32(0)
+
+func newInbox(a *account, window int, grant func(int)) *inbox {
+	return &inbox{account: a, window: window, credit: window, grant: grant, wake: make(chan struct{}, 1)}
+}
+
+// put adds data to the inbox: a message, or with more a part of one. It returns
+// an error when the sender had no credit, or the message is larger than limit.
+func (b *inbox) put(data []byte, more bool, limit int) *packetrpc.Error {
+	b.mu.Lock()
+	if b.end != nil {
+		b.mu.Unlock()
+		b.account.arrived(cost(len(data)), 0)
+		return nil
+	}
+	if err := b.admit(len(data), limit); err != nil {
+		b.mu.Unlock()
+		b.account.arrived(cost(len(data)), 0)
+		return err
+	}
+	switch {
+	case more:
+		b.putPart(data) // unlocks
+	case b.part != nil:
+		b.putWhole(data) // unlocks
+	default:
+		b.store(data, false)
+		b.held += cost(len(data))
+		b.debt += cost(len(data))
+		b.mu.Unlock()
+		b.account.arrived(cost(len(data)), cost(len(data)))
+		b.signal()
+	}
+	return nil
+}
+
+// admit takes a packet's cost from the sender's credit.
+func (b *inbox) admit(n, limit int) *packetrpc.Error {
+	if size := len(b.part) + n; size > limit {
+		return tooLarge(size, limit)
+	}
+	if b.window == 0 {
+		return nil
+	}
+	if b.credit <= 0 {
+		return packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+			"a message was sent without credit; the window is %d bytes", b.window)
+	}
+	b.credit -= cost(n)
+	return nil
+}
+
+// putPart keeps a part and gives its credit back at once if the message is what
+// the taking side waits for: it could not be completed otherwise.
+func (b *inbox) putPart(data []byte) {
+	if b.part == nil {
+		b.part = make([]byte, 0, 2*len(data))
+	}
+	b.part = append(b.part, data...)
+	b.withheld += cost(len(data))
+	b.mu.Unlock()
+	b.account.arrived(cost(len(data)), 0)
+	if b.account.incomplete(b, len(data)) {
+		b.release()
+	}
+}
+
+// putWhole turns the parts into a message.
+func (b *inbox) putWhole(data []byte) {
+	whole := append(b.part, data...)
+	b.part = nil
+	b.debt += b.withheld + cost(len(data))
+	b.withheld = 0
+	b.held += len(whole)
+	b.store(whole, true)
+	b.mu.Unlock()
+	b.account.arrived(cost(len(data)), len(whole))
+	b.account.complete(b, len(whole)-len(data))
+	b.signal()
+}
+
+// store puts a message behind the others. The lock is held.
+func (b *inbox) store(data []byte, owned bool) {
+	if !owned && len(data) <= maxInlineMessage {
+		b.filled = binary.LittleEndian.AppendUint32(b.filled, uint32(len(data)))
+		b.filled = append(b.filled, data...)
+		return
+	}
+	if !owned {
+		data = append([]byte(nil), data...)
+	}
+	b.filled = binary.LittleEndian.AppendUint32(b.filled, bigMessage)
+	b.big = append(b.big, data)
+}
+
+// release gives the credit of an incomplete message back if nothing whole lies
+// before it.
+func (b *inbox) release() {
+	b.mu.Lock()
+	credit := 0
+	if b.held == 0 && b.part != nil {
+		credit, b.withheld = b.withheld, 0
+	}
+	b.giveBack(credit) // unlocks
+}
+
+// giveBack adds to the sender's credit and unlocks.
+func (b *inbox) giveBack(credit int) {
+	if b.window == 0 || b.end != nil {
+		credit = 0
+	}
+	b.credit += credit
+	b.mu.Unlock()
+	if credit > 0 {
+		b.grant(credit)
+	}
+}
+
+// finish notes how the other side's sending ended. Messages that have arrived
+// before are still taken; a part of one is dropped.
+func (b *inbox) finish(end error) {
+	b.mu.Lock()
+	if b.end != nil {
+		b.mu.Unlock()
+		return
+	}
+	b.end = end
+	dropped := len(b.part)
+	b.part = nil
+	b.mu.Unlock()
+	b.account.complete(b, dropped)
+	b.signal()
+}
+
+// discard drops all that nobody is going to take.
+func (b *inbox) discard(end error) {
+	b.finish(end)
+	b.mu.Lock()
+	held := b.held
+	b.held = 0
+	b.filled, b.big = nil, nil
+	b.mu.Unlock()
+	if held > 0 {
+		b.account.taken(held)
+	}
+}
+
+// addMetadata keeps metadata for whoever takes.
+func (b *inbox) addMetadata(metadata packetrpc.Metadata) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, value := range metadata.All() {
+		b.meta.Add(key, value)
+	}
+}
+
+// takeMetadata appends the metadata that has arrived to info.
+func (b *inbox) takeMetadata(info *packetrpc.CallInfo) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, value := range b.meta.All() {
+		info.Metadata.Add(key, value)
+	}
+	b.meta = packetrpc.Metadata{}
+}
+
+// signal wakes the taking side.
+func (b *inbox) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the next message, which is valid until the next call, or the end.
+// Before it waits it calls idle.
+func (b *inbox) take(ctx context.Context, idle func()) ([]byte, error) {
+	for {
+		if len(b.taking) > 0 {
+			return b.pop(), nil
+		}
+		more, end := b.swap()
+		switch {
+		case more:
+			continue
+		case end != nil:
+			return nil, end
+		}
+		idle()
+		select {
+		case <-b.wake:
+		case <-ctx.Done():
+			return nil, contextError(ctx)
+		}
+	}
+}
+
+// pop returns the first message of those that have been swapped out.
+func (b *inbox) pop() (data []byte) {
+	n := binary.LittleEndian.Uint32(b.taking)
+	b.taking = b.taking[4:]
+	if n == bigMessage {
+		data, b.bigs = b.bigs[0], b.bigs[1:]
+		return data
+	}
+	data, b.taking = b.taking[:n:n], b.taking[n:]
+	return data
+}
+
+// swap takes all that has arrived out and gives the sender credit for it. It
+// reports whether there is something to take, or else how the sending ended.
+func (b *inbox) swap() (more bool, end error) {
+	b.mu.Lock()
+	if len(b.filled) == 0 {
+		end = b.end
+		b.waited = true
+		b.mu.Unlock()
+		return false, end
+	}
+	b.taking, b.filled, b.spare = b.filled, b.spare[:0], b.filled
+	if cap(b.filled) > 8*len(b.taking) && cap(b.filled) > maxInlineMessage {
+		b.filled = nil // it was made for more than arrives now
+	}
+	b.bigs, b.big = b.big, nil
+	held := b.held
+	b.owed += b.debt
+	b.held, b.debt = 0, 0
+	credit := b.due()
+	b.giveBack(credit) // unlocks
+	b.account.taken(held)
+	if b.account.may(b) {
+		b.release()
+	}
+	return true, nil
+}
+
+// due returns the credit to give back now: none before half a window is owed,
+// and more than is owed when the taking side waits for the sender, whose window
+// then was too small.
+func (b *inbox) due() int {
+	if b.window == 0 || b.owed < b.window/2 {
+		return 0
+	}
+	credit := b.owed
+	b.owed = 0
+	if b.waited && b.window < maxCallWindow {
+		grown := min(2*b.window, maxCallWindow)
+		credit += grown - b.window
+		b.window = grown
+	}
+	b.waited = false
+	return credit
+}

@@ -1,0 +1,177 @@
+package conn
+
+import (
+	"io"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// laneWindow is the credit of the other side's one-way packets, which is given
+// back when their handlers have run, so that a slow one holds up the lane and
+// nothing else. Conn.mu guards it.
+type laneWindow struct {
+	window   int // 0 is endless credit
+	credit   int // what the sender has left
+	owed     int // what it gets back soon
+	withheld int // of a message that has not arrived whole
+}
+
+// handleOneWay opens a one-way call, or adds a part to its message.
+func (c *Conn) handleOneWay(p *packet.Packet) {
+	if id := p.CallID; id != 0 && id != c.made.otherLaneID() {
+		c.refuse(p, packetrpc.Errorf(packetrpc.CodeInvalidArgument,
+			"one-way packets bear call id %d or none, not %d", c.made.otherLaneID(), id))
+		return
+	}
+	c.takeInLane(p, false)
+}
+
+// takeInLane opens a call that is handled in order: a one-way call, or in the
+// JSON form a request without an id.
+func (c *Conn) takeInLane(p *packet.Packet, reply bool) {
+	if !reply {
+		if err := c.chargeLane(p); err != nil {
+			c.refuse(p, err)
+			return
+		}
+		if c.continuesLane(p) {
+			return
+		}
+	}
+	call, err := c.admit(p)
+	if err == nil {
+		call.inLane, call.reply = true, reply
+		err = c.fillRequest(call, p)
+	}
+	switch {
+	case err != nil:
+		if !reply {
+			c.refundRefused(p)
+		}
+		c.refuse(p, err)
+	case reply && call.method.Stream != nil:
+		c.refuse(p, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a stream needs a call id"))
+	case p.More:
+		c.mu.Lock()
+		c.taken.lanePart = call
+		c.withhold(cost(len(p.Data)))
+		c.mu.Unlock()
+	default:
+		if !reply {
+			call.laneCost = cost(len(p.Data))
+		}
+		c.pushLane(call)
+	}
+}
+
+// pushLane lets a call be handled after those before it.
+func (c *Conn) pushLane(call *takenCall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended != nil {
+		return
+	}
+	c.taken.open++
+	c.todo.lane.push(call)
+}
+
+// chargeLane takes a one-way packet's cost from its sender's credit.
+func (c *Conn) chargeLane(p *packet.Packet) *packetrpc.Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lane := &c.taken.lane
+	if lane.window == 0 {
+		return nil
+	}
+	if lane.credit <= 0 {
+		return packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+			"a one-way packet was sent without credit; the window is %d bytes", lane.window)
+	}
+	lane.credit -= cost(len(p.Data))
+	return nil
+}
+
+// continuesLane adds a part to a one-way message, or drops it when the message
+// was refused.
+func (c *Conn) continuesLane(p *packet.Packet) bool {
+	if p.Action != "" || p.ActionNumber != 0 {
+		return false
+	}
+	c.mu.Lock()
+	call, skips := c.taken.lanePart, c.taken.laneSkips
+	c.taken.laneSkips = skips && p.More
+	c.mu.Unlock()
+	switch {
+	case skips:
+		c.refundRefused(p)
+		c.dropped(p)
+		return true
+	case call == nil:
+		return false
+	}
+	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+		call.box.discard(err)
+		c.mu.Lock()
+		c.taken.lanePart = nil
+		c.mu.Unlock()
+		c.refundRefused(p)
+		c.out.control(c.form, c.errorPacket(p.CallID, "", err))
+		return true
+	}
+	c.mu.Lock()
+	c.withhold(cost(len(p.Data)))
+	if p.More {
+		c.mu.Unlock()
+		return true
+	}
+	call.laneCost = c.taken.lane.withheld
+	c.taken.lane.withheld = 0
+	c.taken.lanePart = nil
+	c.mu.Unlock()
+	call.box.finish(io.EOF)
+	c.pushLane(call)
+	return true
+}
+
+// withhold keeps a part's cost until the message is whole, or gives it back at
+// once when nothing lies before the message: it could not be completed
+// otherwise. c.mu is held.
+func (c *Conn) withhold(cost int) {
+	c.taken.lane.withheld += cost
+	c.releaseLane()
+}
+
+func (c *Conn) releaseLane() {
+	if c.todo.lane.len() == 0 && c.taken.lane.withheld > 0 {
+		cost := c.taken.lane.withheld
+		c.taken.lane.withheld = 0
+		c.refundLane(cost)
+	}
+}
+
+// refundRefused gives a refused one-way packet's cost back. What follows of its
+// message is refused too.
+func (c *Conn) refundRefused(p *packet.Packet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken.laneSkips = p.More
+	c.refundLane(cost(len(p.Data)))
+}
+
+// refundLane gives credit back to the other side's one-way packets once half a
+// window is owed. c.mu is held.
+func (c *Conn) refundLane(cost int) {
+	lane := &c.taken.lane
+	if lane.window == 0 || c.ended != nil {
+		return
+	}
+	lane.owed += cost
+	if lane.owed < lane.window/2 {
+		return
+	}
+	credit := lane.owed
+	lane.owed = 0
+	lane.credit += credit
+	c.sendCredit(c.made.otherLaneID(), credit)
+}

@@ -1,0 +1,511 @@
+package conn
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"runtime"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// decodeAtOnce is how large a reply may be that the reading goroutine decodes,
+// right from where it was read; the caller decodes larger ones.
+const decodeAtOnce = 16 << 10
+
+// madeCalls is the calls that this side has made. Conn.mu guards it.
+type madeCalls struct {
+	calls   map[uint64]*madeCall
+	laneID  uint64 // of the one-way packets that this side sends: 1 or 2; never changes
+	nextID  uint64
+	slots   line             // callers that wait until fewer calls are open
+	refused *packetrpc.Error // the other side takes no new calls
+	free    []*madeCall      // unary calls to be used again
+}
+
+const maxFreeCalls = 64
+
+func newMadeCalls(dialled bool) madeCalls {
+	lane := uint64(2)
+	if dialled {
+		lane = 1
+	}
+	return madeCalls{calls: make(map[uint64]*madeCall), laneID: lane, nextID: lane + 2}
+}
+
+// otherLaneID is the call id of the one-way packets that the other side sends.
+func (m *madeCalls) otherLaneID() uint64 { return 3 - m.laneID }
+
+// abandon empties the table and returns what was in it.
+func (m *madeCalls) abandon() map[uint64]*madeCall {
+	calls := m.calls
+	m.calls = nil
+	m.slots.all()
+	return calls
+}
+
+// madeCall is a call that this side has made and that has not ended.
+type madeCall struct {
+	id     uint64
+	spec   *packetrpc.Spec
+	window sendWindow // the writer's lock guards it
+
+	// A unary call's reply is decoded into response by whoever took the call out
+	// of the table, who then signals done; err and metadata come with it.
+	response proto.Message
+	large    []byte
+	err      *packetrpc.Error
+	metadata packetrpc.Metadata
+	done     chan struct{}
+
+	// box holds a stream's messages, and the parts of a large reply to a unary
+	// call. Conn.mu guards the pointer.
+	box *inbox
+}
+
+// begin puts a call into the table, when the other side may have one more. It
+// reports whether it is the only one.
+func (c *Conn) begin(ctx context.Context, spec *packetrpc.Spec, response proto.Message) (call *madeCall, alone bool, err error) {
+	if err := c.callable(ctx, spec); err != nil {
+		return nil, false, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for served := false; ; served = true {
+		if reason := c.refusesCalls(); reason != nil {
+			return nil, false, notSent(reason)
+		}
+		limit := c.cfg.Remote.MaxOpenCalls
+		if limit == 0 || len(c.made.calls) < limit && (served || c.made.slots.empty()) {
+			break
+		}
+		place := c.made.slots.join()
+		c.mu.Unlock()
+		err := place.wait(ctx)
+		c.mu.Lock()
+		if err != nil {
+			c.made.slots.leave(place)
+			return nil, false, notSent(contextError(ctx))
+		}
+	}
+	call = c.made.recycled()
+	call.id, call.spec, call.response = c.made.nextID, spec, response
+	call.window = newSendWindow(c.cfg.Remote.CallWindow)
+	c.made.nextID += 2
+	if response == nil {
+		call.box = c.newInbox(call.id)
+	}
+	c.made.calls[call.id] = call
+	return call, len(c.made.calls) == 1, nil
+}
+
+// recycled returns an empty call.
+func (m *madeCalls) recycled() *madeCall {
+	if n := len(m.free); n > 0 {
+		call := m.free[n-1]
+		m.free = m.free[:n-1]
+		return call
+	}
+	return &madeCall{done: make(chan struct{}, 1)}
+}
+
+// recycle keeps a unary call that nobody knows any more.
+func (c *Conn) recycle(call *madeCall) {
+	if call.box != nil {
+		return // the reading goroutine may still hold it
+	}
+	*call = madeCall{done: call.done}
+	c.mu.Lock()
+	if len(c.made.free) < maxFreeCalls {
+		c.made.free = append(c.made.free, call)
+	}
+	c.mu.Unlock()
+}
+
+func (c *Conn) newInbox(id uint64) *inbox {
+	return newInbox(&c.account, c.cfg.Local.CallWindow, func(credit int) { c.sendCredit(id, credit) })
+}
+
+// callable refuses calls that need not be tried.
+func (c *Conn) callable(ctx context.Context, spec *packetrpc.Spec) error {
+	switch {
+	case ctx.Err() != nil:
+		return notSent(contextError(ctx))
+	case c.cfg.Plain:
+		return notSent(packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
+			"the other side shook hands without a version; such connections take replies only"))
+	case spec.Sealed:
+		return notSent(packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
+			"action %s is sealed, and there is no key to seal it with", spec.Action))
+	}
+	return nil
+}
+
+// refusesCalls tells why no call can be made any more. c.mu is held.
+func (c *Conn) refusesCalls() *packetrpc.Error {
+	if c.ended != nil {
+		return c.ended
+	}
+	return c.made.refused
+}
+
+// remove takes a call out of the table and reports whether it was still there;
+// if not, somebody else is ending it. c.mu is held.
+func (c *Conn) remove(call *madeCall) bool {
+	if c.made.calls[call.id] != call {
+		return false
+	}
+	delete(c.made.calls, call.id)
+	c.made.slots.next()
+	c.settled()
+	return true
+}
+
+// withdraw ends a call that nobody waits for any more and reports whether it was
+// still open; the other side is told.
+func (c *Conn) withdraw(call *madeCall, reason error) bool {
+	c.mu.Lock()
+	open := c.remove(call)
+	c.mu.Unlock()
+	if !open {
+		return false
+	}
+	c.out.control(c.form, &packet.Packet{Kind: packet.KindCancel, CallID: call.id})
+	c.out.flushSoon()
+	c.out.end(&call.window, io.EOF)
+	if call.box != nil {
+		call.box.discard(reason)
+	}
+	return true
+}
+
+// opening returns the packet that opens a call.
+func (c *Conn) opening(ctx context.Context, kind packet.Kind, id uint64) packet.Packet {
+	p := packet.Packet{
+		Kind:     kind,
+		CallID:   id,
+		Token:    c.cfg.Token,
+		Created:  time.Now().UnixMicro(),
+		Metadata: packetrpc.OutgoingMetadata(ctx),
+	}
+	if deadline, limited := ctx.Deadline(); limited && kind == packet.KindRequest {
+		p.Timeout = max(time.Until(deadline), time.Microsecond)
+	}
+	return p
+}
+
+// withTimeout applies the timeout that an action was declared with.
+func withTimeout(ctx context.Context, spec *packetrpc.Spec) (context.Context, context.CancelFunc) {
+	if _, limited := ctx.Deadline(); spec.Timeout == 0 || limited {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, spec.Timeout)
+}
+
+// CallUnary implements [packetrpc.Caller].
+func (c *Conn) CallUnary(ctx context.Context, spec *packetrpc.Spec, request, response proto.Message) error {
+	if c.outgoing == nil {
+		return c.unary(ctx, spec, request, response)
+	}
+	call := &packetrpc.Call{Spec: spec, Peer: c.peer, Outgoing: true, Request: request, Response: response}
+	if err := c.outgoing(ctx, call); err != nil {
+		return packetrpc.AsError(err)
+	}
+	if call.Response != response {
+		proto.Reset(response)
+		proto.Merge(response, call.Response)
+	}
+	return nil
+}
+
+// CallOneWay implements [packetrpc.Caller].
+func (c *Conn) CallOneWay(ctx context.Context, spec *packetrpc.Spec, message proto.Message) error {
+	if c.outgoing == nil {
+		return c.oneWay(ctx, spec, message)
+	}
+	err := c.outgoing(ctx, &packetrpc.Call{Spec: spec, Peer: c.peer, Outgoing: true, Request: message})
+	if err != nil {
+		return packetrpc.AsError(err)
+	}
+	return nil
+}
+
+// OpenStream implements [packetrpc.Caller].
+func (c *Conn) OpenStream(ctx context.Context, spec *packetrpc.Spec, request proto.Message) (packetrpc.Stream, error) {
+	if c.outgoing == nil {
+		return c.openStream(ctx, spec, request)
+	}
+	call := &packetrpc.Call{Spec: spec, Peer: c.peer, Outgoing: true, Request: request}
+	if err := c.outgoing(ctx, call); err != nil {
+		return nil, packetrpc.AsError(err)
+	}
+	return call.Stream, nil
+}
+
+// carryOut is the innermost Invoke of outgoing calls.
+func (c *Conn) carryOut(ctx context.Context, call *packetrpc.Call) (err error) {
+	switch call.Spec.Type {
+	case packetrpc.Unary:
+		return c.unary(ctx, call.Spec, call.Request, call.Response)
+	case packetrpc.OneWay:
+		return c.oneWay(ctx, call.Spec, call.Request)
+	default:
+		call.Stream, err = c.openStream(ctx, call.Spec, call.Request)
+		return err
+	}
+}
+
+// unary makes a unary call.
+func (c *Conn) unary(ctx context.Context, spec *packetrpc.Spec, request, response proto.Message) error {
+	ctx, cancel := withTimeout(ctx, spec)
+	defer cancel()
+	call, alone, err := c.begin(ctx, spec, response)
+	if err != nil {
+		return err
+	}
+	p := c.opening(ctx, packet.KindRequest, call.id)
+	if err := c.send(ctx, &call.window, &p, spec, request); err != nil {
+		if !c.withdraw(call, err) {
+			<-call.done
+		}
+		return err
+	}
+	if !alone {
+		runtime.Gosched() // other callers' packets leave in the same write
+	}
+	c.flushQueued()
+	return c.reply(ctx, call)
+}
+
+// flushQueued writes what is queued unless somebody is at it.
+func (c *Conn) flushQueued() {
+	if c.out.dirty.Load() {
+		c.out.flush()
+	}
+}
+
+// reply waits for a unary call's reply.
+func (c *Conn) reply(ctx context.Context, call *madeCall) error {
+	select {
+	case <-call.done:
+	case <-ctx.Done():
+		if err := contextError(ctx); c.withdraw(call, err) {
+			return err
+		}
+		<-call.done
+	}
+	if info := packetrpc.CallInfoFrom(ctx); info != nil {
+		info.Metadata = call.metadata
+	}
+	if call.err != nil {
+		return call.err
+	}
+	var err error
+	switch {
+	case call.box != nil:
+		var data []byte
+		if data, err = call.box.take(ctx, func() {}); err == nil {
+			err = c.decode(data, call.response)
+		}
+	case call.large != nil:
+		err = c.decode(call.large, call.response)
+	}
+	c.recycle(call)
+	return err
+}
+
+// decode unmarshals a message that the other side sent in answer.
+func (c *Conn) decode(data []byte, message proto.Message) error {
+	if err := packet.UnmarshalMessage(c.form, data, message); err != nil {
+		return packetrpc.Errorf(packetrpc.CodeInternal, "the reply is no %s: %w", message.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return nil
+}
+
+// oneWay makes a one-way call.
+func (c *Conn) oneWay(ctx context.Context, spec *packetrpc.Spec, message proto.Message) error {
+	ctx, cancel := withTimeout(ctx, spec)
+	defer cancel()
+	if err := c.callable(ctx, spec); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	reason := c.refusesCalls()
+	c.mu.Unlock()
+	if reason != nil {
+		return notSent(reason)
+	}
+	lane := c.made.laneID
+	p := c.opening(ctx, packet.KindOneWay, lane)
+	err := c.send(ctx, &c.lane, &p, spec, message)
+	if err == nil {
+		c.out.flushSoon()
+		return nil
+	}
+	if err.Outcome != packetrpc.OutcomeNotSent {
+		// The other side waits for the rest of a message that will not come.
+		c.out.control(c.form, &packet.Packet{Kind: packet.KindCancel, CallID: lane})
+		c.out.flushSoon()
+	}
+	return err
+}
+
+// handleResponse ends a call well, or adds a part to its reply.
+func (c *Conn) handleResponse(p *packet.Packet) {
+	call := c.answered(p)
+	if call == nil {
+		c.dropped(p)
+		return
+	}
+	switch {
+	case call.response != nil && call.box == nil:
+		c.account.arrived(cost(len(p.Data)), 0)
+		call.metadata = p.Metadata
+		switch {
+		case len(p.Data) > decodeAtOnce:
+			call.large = bytes.Clone(p.Data)
+		default:
+			if err := c.decode(p.Data, call.response); err != nil {
+				call.err = packetrpc.AsError(err)
+			}
+		}
+		call.done <- struct{}{}
+	case call.spec.Type.StreamsReplies():
+		c.dropped(p)
+		call.box.addMetadata(p.Metadata)
+		if !p.More {
+			c.endMade(call, io.EOF)
+		}
+	default:
+		c.collectReply(call, p)
+	}
+}
+
+// answered finds the call of a response and, unless more of it follows, takes it
+// out of the table.
+func (c *Conn) answered(p *packet.Packet) *madeCall {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call := c.made.calls[p.CallID]
+	switch {
+	case call == nil:
+	case !p.More:
+		c.remove(call)
+	case call.box == nil:
+		call.box = c.newInbox(call.id)
+	}
+	return call
+}
+
+// collectReply adds to a reply that arrives in parts, or to a client-streaming
+// call's only one.
+func (c *Conn) collectReply(call *madeCall, p *packet.Packet) {
+	if p.Metadata.Len() > 0 {
+		call.metadata = p.Metadata
+		call.box.addMetadata(p.Metadata)
+	}
+	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+		if p.More {
+			c.failMade(call.id, err)
+		} else {
+			c.failCall(call, err)
+		}
+		return
+	}
+	if !p.More {
+		c.endMade(call, io.EOF)
+	}
+}
+
+// endMade tells whoever uses a call that has been taken out of the table that it
+// has ended: with io.EOF well.
+func (c *Conn) endMade(call *madeCall, end error) {
+	c.out.end(&call.window, io.EOF)
+	if call.box != nil {
+		call.box.finish(end)
+	}
+	if call.response != nil {
+		if end != io.EOF {
+			call.err = packetrpc.AsError(end)
+		}
+		call.done <- struct{}{}
+	}
+}
+
+// failCall ends a call that has been taken out of the table with an error.
+func (c *Conn) failCall(call *madeCall, reason *packetrpc.Error) { c.endMade(call, reason) }
+
+// failMade ends a call of this side that the other one does wrong, and tells it.
+func (c *Conn) failMade(id uint64, reason *packetrpc.Error) {
+	c.mu.Lock()
+	call := c.made.calls[id]
+	if call != nil {
+		c.remove(call)
+	}
+	c.mu.Unlock()
+	if call == nil {
+		return
+	}
+	c.out.control(c.form, &packet.Packet{Kind: packet.KindCancel, CallID: id})
+	c.failCall(call, reason)
+}
+
+// handleError ends a call badly.
+func (c *Conn) handleError(p *packet.Packet) {
+	err := packetrpc.NewRemoteError(p.Status, p.Message, p.Details)
+	err.RetryAfter = p.RetryAfter
+	if err.Code == 0 {
+		err.Code = packetrpc.CodeUnknown
+	}
+	if p.CallID == 0 || p.CallID == c.made.laneID {
+		c.cfg.Logger.Warn("packetrpc: the other side refused a packet that is not answered", "error", err)
+		return
+	}
+	c.mu.Lock()
+	call := c.made.calls[p.CallID]
+	if call != nil {
+		c.remove(call)
+	}
+	c.mu.Unlock()
+	if call == nil {
+		return
+	}
+	if call.box != nil {
+		call.box.addMetadata(p.Metadata)
+	}
+	call.metadata = p.Metadata
+	c.failCall(call, err)
+}
+
+// madeMessage puts a message of a stream of replies into its inbox.
+func (c *Conn) madeMessage(p *packet.Packet) {
+	c.mu.Lock()
+	call := c.made.calls[p.CallID]
+	c.mu.Unlock()
+	switch {
+	case call == nil:
+		c.dropped(p)
+	case !call.spec.Type.StreamsReplies():
+		c.dropped(p)
+		c.failMade(p.CallID, packetrpc.Errorf(packetrpc.CodeInternal,
+			"the other side streams replies to %s, which has one", call.spec.Action))
+	default:
+		if p.Metadata.Len() > 0 {
+			call.box.addMetadata(p.Metadata)
+		}
+		if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+			c.failMade(p.CallID, err)
+		}
+	}
+}
+
+// dropped gives back the connection's credit for a packet that nobody wants.
+func (c *Conn) dropped(p *packet.Packet) {
+	if costs(p.Kind, len(p.Data)) {
+		c.account.arrived(cost(len(p.Data)), 0)
+	}
+}

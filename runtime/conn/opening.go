@@ -1,0 +1,130 @@
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// Opening is a connection before its handshake has succeeded: one goroutine
+// exchanges single packets of at most [packet.MaxBeforeHandshake] bytes on it.
+// Deadlines are the caller's to set, on the net.Conn.
+type Opening struct {
+	nc      net.Conn
+	form    packet.Form
+	in      reader
+	preface string // still to be sent
+}
+
+// Open begins a connection that this side has dialled. The binary form's preface
+// goes out with the first packet.
+func Open(nc net.Conn, form packet.Form) *Opening {
+	o := &Opening{nc: nc, form: form, in: newReader(form)}
+	if form == packet.Binary {
+		o.preface = packet.Preface
+	}
+	return o
+}
+
+// Accept begins a connection that the other side has dialled. It waits for the
+// first bytes, which tell the form (PROTOCOL section 2), and reads the preface.
+// When they are nothing that packetrpc speaks, it has told the other side so in a
+// line, and returns an [*packetrpc.Error] of [packetrpc.CodeInvalidArgument].
+func Accept(nc net.Conn) (*Opening, error) {
+	o := &Opening{nc: nc, in: newReader(packet.Binary)}
+	if err := o.in.fill(nc); err != nil {
+		return nil, openingError(err)
+	}
+	switch first := o.in.unread()[0]; {
+	case strings.IndexByte("{ \t\r\n", first) >= 0:
+		o.form = packet.JSON
+		o.in.splitter = packet.NewSplitter(packet.JSON, packet.MaxBeforeHandshake)
+		return o, nil
+	case first == packet.Preface[0]:
+		return o, o.readPreface()
+	case first == 0x16:
+		return nil, o.refuse("this server does not speak TLS; connect in plaintext")
+	default:
+		return nil, o.refuse(fmt.Sprintf("this is a packetrpc server; %q begins neither a JSON packet nor the binary form", first))
+	}
+}
+
+func (o *Opening) readPreface() error {
+	for len(o.in.unread()) < len(packet.Preface) {
+		if err := o.in.fill(o.nc); err != nil {
+			return openingError(err)
+		}
+	}
+	preface := string(o.in.unread()[:len(packet.Preface)])
+	name, version := preface[:len(preface)-1], preface[len(preface)-1]
+	switch {
+	case name != packet.Preface[:len(name)]:
+		return o.refuse(fmt.Sprintf("this is a packetrpc server; %q is not its preface", preface))
+	case version != packet.Version:
+		return o.refuse(fmt.Sprintf("version %d of the binary form is not spoken here, but version %d", version, packet.Version))
+	}
+	o.in.start += len(packet.Preface)
+	return nil
+}
+
+// refuse tells a stranger, who may be a person, why there is no connection.
+func (o *Opening) refuse(reason string) error {
+	fmt.Fprintf(o.nc, "packetrpc: %s\n", reason)
+	return packetrpc.NewError(packetrpc.CodeInvalidArgument, errors.New(reason))
+}
+
+// Form returns how packets are written.
+func (o *Opening) Form() packet.Form { return o.form }
+
+// Receive waits for the next packet, whose slices are valid until the next call.
+// The error is an [*packetrpc.Error]: [packetrpc.CodeUnavailable] when the
+// connection ended or its deadline passed, [packetrpc.CodeInvalidArgument] when
+// what came is no packet, [packetrpc.CodeResourceExhausted] when it is too large.
+func (o *Opening) Receive() (*packet.Packet, error) {
+	for {
+		body, err := o.in.next()
+		if err != nil {
+			return nil, splitError(err)
+		}
+		if body != nil {
+			p := &o.in.packet
+			if err := packet.Parse(o.form, p, body); err != nil {
+				return nil, packetrpc.NewError(packetrpc.CodeInvalidArgument, err)
+			}
+			return p, nil
+		}
+		if err := o.in.fill(o.nc); err != nil {
+			return nil, openingError(err)
+		}
+	}
+}
+
+// Send sends a packet in one write.
+func (o *Opening) Send(p *packet.Packet) error {
+	_, err := o.nc.Write(packet.Append(o.form, []byte(o.preface), p))
+	o.preface = ""
+	if err != nil {
+		return packetrpc.Errorf(packetrpc.CodeUnavailable, "writing failed: %w", err)
+	}
+	return nil
+}
+
+func openingError(err error) error {
+	if errors.Is(err, io.EOF) {
+		return packetrpc.Errorf(packetrpc.CodeUnavailable, "the other side closed the connection before the handshake was done: %w", err)
+	}
+	return packetrpc.Errorf(packetrpc.CodeUnavailable, "reading failed: %w", err)
+}
+
+func splitError(err error) *packetrpc.Error {
+	var oversized *packet.OversizedError
+	if errors.As(err, &oversized) {
+		return packetrpc.NewError(packetrpc.CodeResourceExhausted, err)
+	}
+	return packetrpc.NewError(packetrpc.CodeInvalidArgument, err)
+}

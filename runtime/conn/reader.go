@@ -1,0 +1,273 @@
+package conn
+
+import (
+	"errors"
+	"io"
+	"net"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+const (
+	// readBuffer is what a connection reads into at first, and readBufferMax how
+	// far that grows while reads fill it. One packet may make it grow further, as
+	// its bytes arrive, until it has been handled.
+	readBuffer    = 4 << 10
+	readBufferMax = 64 << 10
+)
+
+// reader is the bytes that have been read and not yet handled. It belongs to the
+// goroutine that holds the reading role.
+type reader struct {
+	buf        []byte
+	start, end int // what is unread
+	splitter   *packet.Splitter
+	packet     packet.Packet // the one being handled; its strings are used again
+	numbers    []string      // the actions that the other side's numbers stand for
+	highest    uint64        // the highest id by which the other side has opened a call
+	over       bool          // nothing more is read
+}
+
+func newReader(form packet.Form) reader {
+	return reader{splitter: packet.NewSplitter(form, packet.MaxBeforeHandshake)}
+}
+
+func (r *reader) unread() []byte { return r.buf[r.start:r.end] }
+
+// next returns the next packet of those that have arrived, or nil.
+func (r *reader) next() (body []byte, err error) {
+	for {
+		body, n, err := r.splitter.Next(r.unread())
+		r.start += n
+		if body != nil || err != nil || n == 0 {
+			return body, err
+		}
+	}
+}
+
+// fill waits for more bytes. What it read is there even with an error.
+func (r *reader) fill(nc net.Conn) error {
+	r.makeRoom()
+	n, err := nc.Read(r.buf[r.end:])
+	r.end += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// makeRoom moves what is unread to the front, and takes a larger buffer when the
+// last read filled this one, or a smaller one when a large packet has gone.
+func (r *reader) makeRoom() {
+	unread := r.unread()
+	size := len(r.buf)
+	switch full := r.end == size; {
+	case size == 0:
+		size = readBuffer
+	case full && (size < readBufferMax || len(unread) == size):
+		size *= 2
+	case size > readBufferMax && len(unread) <= readBufferMax/2:
+		size = readBufferMax
+	}
+	if size != len(r.buf) {
+		buf := make([]byte, size)
+		r.end = copy(buf, unread)
+		r.buf, r.start = buf, 0
+		return
+	}
+	if r.start > 0 {
+		r.end = copy(r.buf, unread)
+		r.start = 0
+	}
+}
+
+// read handles what arrives until calls wait to be run, or the connection is
+// over. The caller holds the reading role.
+func (c *Conn) read() {
+	for !c.in.over {
+		if c.handleArrived() {
+			return
+		}
+		if c.out.dirty.Load() {
+			return
+		}
+		if err := c.in.fill(c.nc); err != nil {
+			c.readingEnded(err)
+		}
+	}
+}
+
+// handleArrived handles all packets that have been read and reports whether
+// there is something to do before more is read.
+func (c *Conn) handleArrived() bool {
+	for {
+		body, err := c.in.next()
+		var oversized *packet.OversizedError
+		switch {
+		case errors.As(err, &oversized):
+			c.handleOversized(oversized)
+		case err != nil:
+			c.in.over = true
+			c.shut(err.Error(), packetrpc.Errorf(packetrpc.CodeUnavailable, "the other side sent something that is no packet: %w", err))
+			return true
+		case body == nil:
+			return c.callsWait()
+		default:
+			p := &c.in.packet
+			if err := packet.Parse(c.form, p, body); err != nil {
+				c.handleMalformed(p, err)
+			} else {
+				p.Data = weighed(c.form, p.Data)
+				c.handlePacket(p)
+			}
+			if c.in.over || c.paused() {
+				return true
+			}
+		}
+	}
+}
+
+func (c *Conn) callsWait() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.callWaits()
+}
+
+// paused reports whether a plain connection has sent more packets ahead than may
+// wait.
+func (c *Conn) paused() bool {
+	if !c.cfg.Plain {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.todo.lane.len() >= lanePause
+}
+
+// readingEnded ends the connection, but leaves an old program that has only
+// closed its sending side its replies.
+func (c *Conn) readingEnded(err error) {
+	c.in.over = true
+	reason := packetrpc.Errorf(packetrpc.CodeUnavailable, "reading failed: %w", err)
+	if errors.Is(err, io.EOF) {
+		reason = packetrpc.NewError(packetrpc.CodeUnavailable, errors.New("the other side closed the connection"))
+	}
+	c.mu.Lock()
+	if c.closing {
+		reason = packetrpc.NewError(packetrpc.CodeUnavailable, errors.New("this side closed the connection"))
+	}
+	patient := c.cfg.Plain && errors.Is(err, io.EOF) && c.taken.open > 0
+	if patient {
+		c.taken.lastReason = reason
+	}
+	c.mu.Unlock()
+	if !patient {
+		c.terminate(reason)
+	}
+}
+
+// handlePacket gives a packet to what it is for (PROTOCOL section 6).
+func (c *Conn) handlePacket(p *packet.Packet) {
+	switch p.Kind {
+	case packet.KindRequest:
+		c.handleRequest(p)
+	case packet.KindOneWay:
+		c.handleOneWay(p)
+	case packet.KindMessage:
+		c.handleMessage(p)
+	case packet.KindHalfClose:
+		c.handleHalfClose(p)
+	case packet.KindResponse:
+		c.handleResponse(p)
+	case packet.KindError:
+		c.handleError(p)
+	case packet.KindCancel:
+		c.handleCancel(p)
+	case packet.KindCredit:
+		c.handleCredit(p)
+	case packet.KindPing:
+		c.out.control(c.form, &packet.Packet{Kind: packet.KindPong, CallID: p.CallID, Data: p.Data})
+	case packet.KindPong, packet.KindAck:
+		// Nothing waits for these: a pong has proved by arriving that the other
+		// side lives.
+	case packet.KindDrain:
+		c.mu.Lock()
+		c.made.refused = packetrpc.Errorf(packetrpc.CodeUnavailable, "the other side takes no new calls: %s", p.Reason)
+		c.made.slots.all()
+		c.mu.Unlock()
+	case packet.KindClose:
+		c.in.over = true
+		text := "the other side closed the connection"
+		if p.Reason != "" {
+			text += ": " + p.Reason
+		}
+		c.terminate(packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(text)))
+	default:
+		c.violate(p.CallID, packetrpc.CodeUnimplemented, "packets of kind %v are not known here", p.Kind)
+	}
+}
+
+// isMine reports whether a call id is of this side's calls.
+func (c *Conn) isMine(id uint64) bool { return id%2 == 1 == c.cfg.Dialled }
+
+// handleCredit lets calls or the connection send more.
+func (c *Conn) handleCredit(p *packet.Packet) {
+	switch {
+	case p.CallID == 0:
+		c.out.grant(&c.out.window, p.Credit)
+	case p.CallID == c.made.laneID:
+		c.out.grant(&c.lane, p.Credit)
+	case c.isMine(p.CallID):
+		c.mu.Lock()
+		call := c.made.calls[p.CallID]
+		c.mu.Unlock()
+		if call != nil {
+			c.out.grant(&call.window, p.Credit)
+		}
+	default:
+		c.mu.Lock()
+		call := c.taken.calls[p.CallID]
+		c.mu.Unlock()
+		if call != nil {
+			c.out.grant(&call.window, p.Credit)
+		}
+	}
+}
+
+// handleMessage puts a message of a stream into its call's inbox.
+func (c *Conn) handleMessage(p *packet.Packet) {
+	if c.isMine(p.CallID) {
+		c.madeMessage(p)
+	} else {
+		c.takenMessage(p)
+	}
+}
+
+// handleMalformed answers a packet that is delimited and cannot be read.
+func (c *Conn) handleMalformed(p *packet.Packet, err error) {
+	c.reject(p, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "malformed packet: %w", err))
+}
+
+// handleOversized answers a packet that is larger than this side takes.
+func (c *Conn) handleOversized(oversized *packet.OversizedError) {
+	c.account.arrived(int(oversized.Size), 0) // about what the sender was charged
+	c.reject(&oversized.Packet, packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%w (WithMaxMessageSize)", oversized))
+}
+
+// reject ends the call of a packet that cannot be taken.
+func (c *Conn) reject(p *packet.Packet, reason *packetrpc.Error) {
+	switch {
+	case p.CallID != 0 && c.isMine(p.CallID):
+		c.failMade(p.CallID, reason)
+	case p.Kind == packet.KindRequest || p.Kind == packet.KindOneWay:
+		c.refuse(p, reason)
+	case p.Kind == packet.KindMessage:
+		c.violate(p.CallID, reason.Code, "%s", reason.Message)
+	default:
+		c.refuse(p, reason)
+	}
+}

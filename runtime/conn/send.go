@@ -1,0 +1,156 @@
+package conn
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// fragmentSize is how much of a message one packet carries in the binary form,
+// and what one call may put before another's packets.
+const fragmentSize = 64 << 10
+
+// send queues a message of a call, with p as its envelope; a spec gives the
+// packet the action's name or number. It waits for credit and room. Nothing has
+// been sent when the error's outcome says so. Somebody must flush afterwards.
+func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, spec *packetrpc.Spec, message proto.Message) *packetrpc.Error {
+	if c.form == packet.Binary {
+		size := packet.Size(message)
+		if err := c.fits(size); err != nil {
+			return err
+		}
+		if size <= fragmentSize {
+			if err := c.out.lock(ctx, window, false); err != nil {
+				return notSent(err)
+			}
+			return c.encode(window, p, spec, message, size) // unlocks
+		}
+	}
+	encoded := c.cfg.Workers.buffer()
+	defer c.cfg.Workers.release(encoded)
+	var err error
+	encoded.bytes, err = packet.AppendMessage(c.form, encoded.bytes, message)
+	if err != nil {
+		return marshalError(err)
+	}
+	if err := c.fits(len(encoded.bytes)); err != nil {
+		return err
+	}
+	return c.sendEncoded(ctx, window, p, spec, weighed(c.form, encoded.bytes))
+}
+
+// encode appends a packet and its message right into the queue. The writer is
+// locked, and is unlocked.
+func (c *Conn) encode(window *sendWindow, p *packet.Packet, spec *packetrpc.Spec, message proto.Message, size int) *packetrpc.Error {
+	w := &c.out
+	defer w.unlock(window) // a message that is changed meanwhile may panic
+	if spec != nil {
+		w.actions.name(p, spec)
+	}
+	bytes := packet.AppendBinaryHeader(w.bytes(), p, size)
+	start := len(bytes)
+	bytes, err := packet.AppendSized(bytes, message)
+	if err == nil && len(bytes)-start != size {
+		err = packetrpc.Errorf(packetrpc.CodeInternal, "the message was changed while it was sent")
+	}
+	if err != nil {
+		w.actions.forget(p, spec)
+		return marshalError(err)
+	}
+	w.put(bytes)
+	c.charge(window, p.Kind, size)
+	return nil
+}
+
+// sendEncoded queues an encoded message, in fragments if it is large.
+func (c *Conn) sendEncoded(ctx context.Context, window *sendWindow, p *packet.Packet, spec *packetrpc.Spec, data []byte) *packetrpc.Error {
+	for first := true; ; first = false {
+		if err := c.out.lock(ctx, window, !first); err != nil {
+			if first {
+				return notSent(err)
+			}
+			return c.abandonFragments(window, err)
+		}
+		p.Data, p.More = data, false
+		if c.form == packet.Binary && len(data) > fragmentSize {
+			p.Data, p.More = data[:fragmentSize], true
+		}
+		data = data[len(p.Data):]
+		if first && spec != nil {
+			c.out.actions.name(p, spec)
+		}
+		c.out.put(packet.Append(c.form, c.out.bytes(), p))
+		at := c.out.queued
+		c.charge(window, p.Kind, len(p.Data))
+		window.busy = p.More
+		c.out.unlock(window)
+		if !p.More {
+			return nil
+		}
+		c.out.flush()
+		if err := c.out.await(ctx, at); err != nil {
+			return c.abandonFragments(window, err)
+		}
+		*p = packet.Packet{Kind: p.Kind, CallID: p.CallID}
+	}
+}
+
+// abandonFragments lets other senders on after a message that was sent in part.
+// The call must be cancelled or ended.
+func (c *Conn) abandonFragments(window *sendWindow, reason error) *packetrpc.Error {
+	c.out.mu.Lock()
+	window.busy = false
+	c.out.unlock(window)
+	return packetrpc.AsError(reason)
+}
+
+// charge takes a packet's cost from its windows. The writer is locked.
+func (c *Conn) charge(window *sendWindow, kind packet.Kind, size int) {
+	if !costs(kind, size) {
+		return
+	}
+	window.take(cost(size))
+	c.out.window.take(cost(size))
+}
+
+// costs reports whether a packet takes credit: those that make the other side
+// keep something do.
+func costs(kind packet.Kind, size int) bool {
+	return size > 0 || kind == packet.KindMessage || kind == packet.KindOneWay
+}
+
+// weighed returns data as the windows count it: both sides take an empty JSON
+// object, which JSON packets carry for want of data, for none.
+func weighed(form packet.Form, data []byte) []byte {
+	if form == packet.JSON && string(data) == "{}" {
+		return nil
+	}
+	return data
+}
+
+// fits refuses a message that the other side would refuse.
+func (c *Conn) fits(size int) *packetrpc.Error {
+	if limit := c.cfg.Remote.MaxMessageSize; size > limit {
+		err := packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+			"message of %d bytes exceeds the peer's limit of %d (WithMaxMessageSize there)", size, limit)
+		err.Outcome = packetrpc.OutcomeNotSent
+		return err
+	}
+	return nil
+}
+
+func marshalError(err error) *packetrpc.Error {
+	coded := packetrpc.Errorf(packetrpc.CodeInternal, "the message cannot be encoded: %w", err)
+	coded.Outcome = packetrpc.OutcomeNotSent
+	return coded
+}
+
+// notSent returns a copy of an error that says that nothing was sent.
+func notSent(err error) *packetrpc.Error {
+	coded := *packetrpc.AsError(err)
+	coded.Outcome = packetrpc.OutcomeNotSent
+	return &coded
+}

@@ -1,0 +1,67 @@
+package conn
+
+import (
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// Shared is a one-way message for many connections. It is encoded at most once
+// for each form, however many receive it; only the envelope is made for each. Its
+// methods may be called concurrently.
+type Shared struct {
+	spec    *packetrpc.Spec
+	message proto.Message
+	created int64
+	forms   [2]sharedForm // by packet.Form
+}
+
+type sharedForm struct {
+	once sync.Once
+	data []byte
+	err  error
+}
+
+// NewShared returns a message to be pushed, which must not be changed from then
+// on.
+func NewShared(spec *packetrpc.Spec, message proto.Message) *Shared {
+	return &Shared{spec: spec, message: message, created: time.Now().UnixMicro()}
+}
+
+// Encode encodes the message in a form, if that has not happened yet, and
+// returns why that is impossible.
+func (s *Shared) Encode(form packet.Form) error {
+	f := &s.forms[form]
+	f.once.Do(func() {
+		f.data, f.err = packet.AppendMessage(form, nil, s.message)
+	})
+	if f.err != nil {
+		return marshalError(f.err)
+	}
+	return nil
+}
+
+// Push queues a shared message as a one-way call without waiting. It reports
+// whether it did: not when the queue is full, when the other side has given no
+// credit, takes no such message or only replies, or when the connection has
+// ended.
+func (c *Conn) Push(s *Shared) bool {
+	if c.cfg.Plain || s.spec.Sealed || s.Encode(c.form) != nil {
+		return false
+	}
+	data := weighed(c.form, s.forms[c.form].data)
+	if c.fits(len(data)) != nil || !c.out.tryLock(&c.lane) {
+		return false
+	}
+	p := packet.Packet{Kind: packet.KindOneWay, CallID: c.made.laneID, Created: s.created, Token: c.cfg.Token, Data: data}
+	c.out.actions.name(&p, s.spec)
+	c.out.put(packet.Append(c.form, c.out.bytes(), &p))
+	c.charge(&c.lane, p.Kind, len(data))
+	c.out.unlock(&c.lane)
+	c.out.flushSoon()
+	return true
+}

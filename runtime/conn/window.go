@@ -1,0 +1,138 @@
+package conn
+
+import (
+	"slices"
+	"sync"
+)
+
+// packetOverhead is what a packet costs besides its data, so that many small
+// ones cannot fill the receiver's memory for free.
+const packetOverhead = 32
+
+// cost returns what a packet with so much data takes from the windows of its
+// call and of the connection (PROTOCOL section 8).
+func cost(data int) int { return data + packetOverhead }
+
+// sendWindow is the credit that the other side has given. The writer's lock
+// guards it. A packet may be sent while the credit is above zero, and may take
+// it below: so no packet is ever cut to fit.
+type sendWindow struct {
+	credit    int
+	endless   bool
+	busy      bool  // a message in fragments is under way, which others must not interrupt
+	ended     error // why the call takes nothing more
+	line      line  // senders that wait to begin a message
+	continues line  // the sender that waits to continue one
+}
+
+func newSendWindow(credit int) sendWindow { return sendWindow{credit: credit, endless: credit == 0} }
+
+func (s *sendWindow) credited() bool { return s.credit > 0 || s.endless }
+
+func (s *sendWindow) open() bool { return s.credited() && !s.busy }
+
+func (s *sendWindow) take(n int) {
+	if !s.endless {
+		s.credit -= n
+	}
+}
+
+func (s *sendWindow) add(credit uint64) {
+	s.credit = min(s.credit+bounded(credit), maxWindow)
+}
+
+// account is the receiving side's view of the connection as a whole: which
+// credit is owed, how much is held for handlers and receivers that have not
+// taken it, and which messages have not yet arrived whole.
+type account struct {
+	window    int // the connection's window; 0 is endless credit
+	heldMax   int // held bytes above which the connection gets no more credit
+	partsMax  int // bytes of incomplete messages above which only the oldest gets credit
+	sendGrant func(credit int)
+
+	mu    sync.Mutex
+	owed  int
+	held  int
+	parts []*inbox // incomplete messages, the oldest first
+	total int      // their bytes
+}
+
+// arrived notes a packet's cost, and how much of it is now held.
+func (a *account) arrived(cost, held int) {
+	a.mu.Lock()
+	a.owed += cost
+	a.held += held
+	a.settle()
+}
+
+// taken notes that held bytes are no longer held.
+func (a *account) taken(held int) {
+	a.mu.Lock()
+	a.held -= held
+	a.settle()
+}
+
+// settle gives credit back once half a window is owed, unless too much is held,
+// and unlocks.
+func (a *account) settle() {
+	credit := 0
+	if a.window > 0 && a.owed >= a.window/2 && a.held <= a.heldMax {
+		credit, a.owed = a.owed, 0
+	}
+	a.mu.Unlock()
+	if credit > 0 {
+		a.sendGrant(credit)
+	}
+}
+
+// incomplete notes n more bytes of a message that has not arrived whole and
+// reports whether they get credit at once.
+func (a *account) incomplete(box *inbox, n int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !box.listed {
+		box.listed = true
+		a.parts = append(a.parts, box)
+	}
+	a.total += n
+	return a.mayLocked(box)
+}
+
+// may reports whether an incomplete message gets credit now.
+func (a *account) may(box *inbox) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return box.listed && a.mayLocked(box)
+}
+
+func (a *account) mayLocked(box *inbox) bool {
+	return a.total <= a.partsMax || a.parts[0] == box
+}
+
+// complete notes that a message whose parts were n bytes is no longer
+// incomplete, whether it arrived whole or was given up, and gives those credit
+// that were refused it.
+func (a *account) complete(box *inbox, n int) {
+	for _, other := range a.remove(box, n) {
+		other.release()
+	}
+}
+
+func (a *account) remove(box *inbox, n int) (served []*inbox) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !box.listed {
+		return nil
+	}
+	box.listed = false
+	a.total -= n
+	a.parts = slices.DeleteFunc(a.parts, func(other *inbox) bool { return other == box })
+	switch {
+	case len(a.parts) == 0:
+		return nil
+	case a.total <= a.partsMax:
+		return slices.Clone(a.parts)
+	default:
+		return a.parts[:1:1]
+	}
+}

@@ -1,0 +1,146 @@
+package conn
+
+// workState is who does what on a connection. Conn.mu guards it.
+//
+// A worker is a goroutine inside Conn.work. At any time at most one worker holds
+// the reading role, and at most one is searching: it has been summoned and has
+// not yet looked around. Before a worker does something that may keep it, it
+// makes sure that nothing is left undone meanwhile: if a call waits, nobody reads,
+// or packets wait to be written, and nobody is searching, it summons another.
+type workState struct {
+	queue     fifo[*takenCall] // calls that wait for a worker; their handlers run concurrently
+	lane      fifo[*takenCall] // calls whose handlers run one after the other
+	laneBusy  bool             // a worker runs a call of the lane
+	reading   bool
+	searching bool
+	running   int // handlers
+	working   int // goroutines that work for the connection; see Conn.vanish
+}
+
+// lanePause is how many packets of a plain connection wait before reading
+// pauses.
+const lanePause = 16
+
+func (s *workState) clear() {
+	s.queue = fifo[*takenCall]{}
+	s.lane = fifo[*takenCall]{}
+}
+
+// summon wakes a worker. c.mu is held.
+func (c *Conn) summon() {
+	c.todo.searching = true
+	c.todo.working++
+	c.cfg.Workers.run(c.workRef)
+}
+
+// leave notes that a goroutine no longer works for the connection, and unlocks.
+func (c *Conn) leave() {
+	c.todo.working--
+	c.vanish()
+	c.mu.Unlock()
+}
+
+// work is what a worker does: calls first, then what waits to be written, then
+// reading; it leaves when others see to all of that.
+func (c *Conn) work() {
+	c.mu.Lock()
+	c.todo.searching = false
+	defer c.leave()
+	for c.ended == nil {
+		switch {
+		case c.callWaits():
+			c.runNext()
+		case c.out.dirty.Load():
+			c.ensureReader()
+			c.mu.Unlock()
+			c.out.flush()
+			c.mu.Lock()
+		case c.wantsReader():
+			c.todo.reading = true
+			c.mu.Unlock()
+			c.read()
+			c.mu.Lock()
+			c.todo.reading = false
+		default:
+			return
+		}
+	}
+}
+
+// callWaits reports whether a call may be handled now.
+func (c *Conn) callWaits() bool {
+	s := &c.todo
+	return s.running < c.cfg.MaxRunningCalls && (s.queue.len() > 0 || s.lane.len() > 0 && !s.laneBusy)
+}
+
+// wantsReader reports whether nobody reads although somebody should.
+func (c *Conn) wantsReader() bool {
+	s := &c.todo
+	return !s.reading && !c.in.over && !(c.cfg.Plain && s.lane.len() >= lanePause)
+}
+
+// ensureReader summons a worker to read while this one writes.
+func (c *Conn) ensureReader() {
+	if c.wantsReader() && !c.todo.searching {
+		c.summon()
+	}
+}
+
+// runNext handles the next call. It is entered and left with c.mu held.
+func (c *Conn) runNext() {
+	s := &c.todo
+	fromLane := s.lane.len() > 0 && !s.laneBusy
+	var call *takenCall
+	if fromLane {
+		call = s.lane.pop()
+		s.laneBusy = true
+	} else {
+		call = s.queue.pop()
+	}
+	s.running++
+	if !s.searching && (c.callWaits() || c.wantsReader() || c.out.dirty.Load()) {
+		c.summon()
+	}
+	c.mu.Unlock()
+	// Deferred, since a handler may end its goroutine.
+	defer func() {
+		c.mu.Lock()
+		s.running--
+		if fromLane {
+			s.laneBusy = false
+		}
+		c.finished(call)
+	}()
+	c.runCall(call)
+}
+
+// fifo is a queue that keeps its memory while it is in use.
+type fifo[T any] struct {
+	items []T
+	head  int
+}
+
+func (f *fifo[T]) len() int { return len(f.items) - f.head }
+
+func (f *fifo[T]) push(item T) {
+	if f.head > 0 && len(f.items) == cap(f.items) {
+		n := copy(f.items, f.items[f.head:])
+		clear(f.items[n:])
+		f.items, f.head = f.items[:n], 0
+	}
+	f.items = append(f.items, item)
+}
+
+func (f *fifo[T]) pop() T {
+	var none T
+	item := f.items[f.head]
+	f.items[f.head] = none
+	f.head++
+	if f.head == len(f.items) {
+		f.items, f.head = f.items[:0], 0
+		if cap(f.items) > 1024 {
+			f.items = nil
+		}
+	}
+	return item
+}

@@ -1,0 +1,98 @@
+package conn
+
+import "sync"
+
+// maxIdleWorkers is how many goroutines wait for work; more than a burst of
+// handlers needs would only hold stacks.
+const maxIdleWorkers = 64
+
+// Workers is a set of warm goroutines that the connections of one server or
+// client share: a goroutine that has run a handler before has a stack of the
+// right size, and waking it costs half of starting one. The number that run is
+// bounded by the connections' own limits.
+type Workers struct {
+	buffers sync.Pool // of *buffer, for messages on their way out
+
+	mu     sync.Mutex
+	idle   []chan func() // the latest first, whose stack is the warmest
+	closed bool
+	all    sync.WaitGroup
+}
+
+// NewWorkers returns a set without goroutines; they come with the work.
+func NewWorkers() *Workers { return new(Workers) }
+
+// run lets a warm goroutine call work, or a new one. It never waits.
+func (w *Workers) run(work func()) {
+	w.mu.Lock()
+	if n := len(w.idle); n > 0 {
+		warm := w.idle[n-1]
+		w.idle = w.idle[:n-1]
+		w.mu.Unlock()
+		warm <- work
+		return
+	}
+	w.all.Add(1)
+	w.mu.Unlock()
+	go w.live(work)
+}
+
+// live is a worker's life: work, wait, work. A worker whose task ended its
+// goroutine is not missed: the next run starts another.
+func (w *Workers) live(work func()) {
+	defer w.all.Done()
+	next := make(chan func(), 1)
+	for work != nil {
+		work()
+		if !w.rest(next) {
+			return
+		}
+		work = <-next
+	}
+}
+
+// rest puts a worker among the idle ones and reports whether it may wait there.
+func (w *Workers) rest(next chan func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || len(w.idle) == maxIdleWorkers {
+		return false
+	}
+	w.idle = append(w.idle, next)
+	return true
+}
+
+// Close lets the idle goroutines end and waits for the others, so the
+// connections that use them must have been closed before.
+func (w *Workers) Close() {
+	w.mu.Lock()
+	w.closed = true
+	for _, warm := range w.idle {
+		warm <- nil
+	}
+	w.idle = nil
+	w.mu.Unlock()
+	w.all.Wait()
+}
+
+// maxPooledBuffer keeps rare huge messages from being held for ever.
+const maxPooledBuffer = 1 << 20
+
+// buffer is a byte slice that goes round: it has one owner at a time, who gives
+// it back when it holds nothing that is needed.
+type buffer struct{ bytes []byte }
+
+// buffer returns an empty buffer, to be given back with release.
+func (w *Workers) buffer() *buffer {
+	if b, ok := w.buffers.Get().(*buffer); ok {
+		return b
+	}
+	return new(buffer)
+}
+
+func (w *Workers) release(b *buffer) {
+	if cap(b.bytes) <= maxPooledBuffer {
+		b.bytes = b.bytes[:0]
+		w.buffers.Put(b)
+	}
+}

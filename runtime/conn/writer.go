@@ -1,0 +1,399 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+const (
+	// queueLimit is where senders begin to wait. The queue is larger than that by
+	// one packet at most, and by control packets.
+	queueLimit = 256 << 10
+	// controlLimit is how many bytes of control packets may be queued before the
+	// connection ends, whose other side makes this one answer and does not read
+	// the answers.
+	controlLimit = 256 << 10
+	// flushesInTurn is how often one goroutine writes what others have queued
+	// meanwhile before a worker takes over.
+	flushesInTurn = 2
+)
+
+// writer is the way out: senders append packets to a queue under a lock, and
+// whoever flushes writes all that has been queued in one go while the next ones
+// append to another buffer. Packets travel in the order in which they were
+// appended.
+//
+// There is one rule for those who call flush: it may block as long as the other
+// side does not read, so the goroutine that holds the reading role must not call
+// it, or two connected sides that both write would wait for each other for ever.
+type writer struct {
+	nc      net.Conn
+	timeout time.Duration // without progress
+	workers *Workers
+	failed  func(*packetrpc.Error) // told once, outside of the lock
+
+	// dirty: packets are queued and nobody is writing. It follows the fields
+	// below and is only a hint outside of the lock.
+	dirty atomic.Bool
+
+	// mu guards what follows.
+	mu       sync.Mutex
+	queue    *buffer          // packets that wait for the next write; nil when none
+	flushing bool             // one goroutine owns the socket's writing side
+	err      *packetrpc.Error // why nothing more can be queued
+	controls int              // bytes of control packets in the queue
+	window   sendWindow       // the connection's credit; its line also waits for room
+	queued   uint64           // bytes ever queued
+	written  uint64           // bytes ever written
+	marks    []mark           // senders that wait for their bytes to be written
+	actions  actionNumbers
+
+	// deadlineSet is when the write deadline was last moved; only the flushing
+	// goroutine touches it.
+	deadlineSet time.Time
+}
+
+// mark is a sender that waits until a byte has been written.
+type mark struct {
+	at   uint64
+	done chan struct{}
+}
+
+// lock waits until a packet with data may be queued for a call and returns with
+// the lock held, to be undone with unlock. The packet continues a message when
+// the call is busy with that message. The error is the context's, the call's or
+// the connection's.
+func (w *writer) lock(ctx context.Context, call *sendWindow, continues bool) error {
+	w.mu.Lock()
+	var served *line
+	if continues {
+		served = &call.line
+	}
+	for {
+		if err := w.refusal(call); err != nil {
+			w.unlock(call)
+			return err
+		}
+		queue := w.obstacle(call, served, continues)
+		if queue == nil {
+			return nil
+		}
+		if w.dirty.Load() {
+			// What is queued must leave, or neither room nor credit will ever come.
+			w.mu.Unlock()
+			w.flush()
+			w.mu.Lock()
+			continue
+		}
+		place := queue.join()
+		w.unlock(nil)
+		err := place.wait(ctx)
+		w.mu.Lock()
+		if err != nil {
+			queue.leave(place)
+			w.unlock(nil)
+			return contextError(ctx)
+		}
+		served = queue
+	}
+}
+
+// tryLock is lock for those who must not wait.
+func (w *writer) tryLock(call *sendWindow) bool {
+	w.mu.Lock()
+	if w.refusal(call) == nil && w.obstacle(call, nil, false) == nil {
+		return true
+	}
+	w.unlock(nil)
+	return false
+}
+
+// unlock lets the next senders on if there is room for them. A call is given by
+// those who may have changed its window.
+func (w *writer) unlock(call *sendWindow) {
+	if call != nil && (call.ended != nil || call.credited()) {
+		call.continues.next()
+		if !call.busy || call.ended != nil {
+			call.line.next()
+		}
+	}
+	if !w.window.line.empty() && (w.err != nil || w.roomy()) {
+		w.window.line.next()
+	}
+	w.mu.Unlock()
+}
+
+// refusal tells why nothing can be queued for a call any more.
+func (w *writer) refusal(call *sendWindow) error {
+	if w.err != nil {
+		return w.err
+	}
+	if call.ended != nil {
+		return call.ended
+	}
+	return nil
+}
+
+// obstacle returns the line to wait in, or nil. Who has been served by a line
+// need not stand behind those who joined it later.
+func (w *writer) obstacle(call *sendWindow, served *line, continues bool) *line {
+	switch {
+	case continues && !call.credited():
+		return &call.continues
+	case continues:
+	case !call.open(), !call.line.empty() && served == nil:
+		return &call.line
+	}
+	if !w.roomy() || (!w.window.line.empty() && served != &w.window.line) {
+		return &w.window.line
+	}
+	return nil
+}
+
+func (w *writer) roomy() bool { return w.size() < queueLimit && w.window.open() }
+
+func (w *writer) size() int {
+	if w.queue == nil {
+		return 0
+	}
+	return len(w.queue.bytes)
+}
+
+// bytes returns the queue to append to; what has been appended is queued with
+// put. The lock is held.
+func (w *writer) bytes() []byte {
+	if w.queue == nil {
+		w.queue = w.workers.buffer()
+	}
+	return w.queue.bytes
+}
+
+func (w *writer) put(bytes []byte) {
+	w.queued += uint64(len(bytes) - len(w.queue.bytes))
+	w.queue.bytes = bytes
+	if !w.flushing {
+		w.dirty.Store(true)
+	}
+}
+
+// control queues a packet that needs no credit. It never waits, so the reading
+// goroutine may call it. A connection whose queue of such packets grows too long
+// ends.
+func (w *writer) control(form packet.Form, p *packet.Packet) {
+	w.mu.Lock()
+	if w.err != nil {
+		w.mu.Unlock()
+		return
+	}
+	before := w.size()
+	w.put(packet.Append(form, w.bytes(), p))
+	w.controls += w.size() - before
+	tooLong := w.controls > controlLimit
+	w.unlock(nil)
+	if tooLong {
+		// The caller may hold locks that ending the connection takes.
+		w.workers.run(func() {
+			w.fail(packetrpc.Errorf(packetrpc.CodeUnavailable,
+				"the other side does not read: %d bytes of answers wait for it", controlLimit))
+		})
+	}
+}
+
+// flush writes what is queued unless another goroutine is at it, which then
+// writes this too. It blocks while the other side does not read.
+func (w *writer) flush() {
+	w.mu.Lock()
+	if w.flushing || w.size() == 0 {
+		w.mu.Unlock()
+		return
+	}
+	w.flushing = true
+	w.dirty.Store(false)
+	w.drain()
+}
+
+// flushSoon lets a worker flush, so that packets queued until it gets there
+// leave together.
+func (w *writer) flushSoon() {
+	w.mu.Lock()
+	if w.flushing || w.size() == 0 {
+		w.mu.Unlock()
+		return
+	}
+	w.flushing = true
+	w.dirty.Store(false)
+	w.mu.Unlock()
+	w.workers.run(w.resume)
+}
+
+func (w *writer) resume() {
+	w.mu.Lock()
+	w.drain()
+}
+
+// drain writes until the queue is empty, or hands over to a worker when others
+// keep filling it. It is entered with the lock held and w.flushing set by the
+// caller, and returns without the lock.
+func (w *writer) drain() {
+	for range flushesInTurn {
+		batch := w.queue
+		w.queue, w.controls = nil, 0
+		w.unlock(nil)
+		err := w.write(batch.bytes)
+		w.mu.Lock()
+		w.wrote(len(batch.bytes))
+		w.workers.release(batch)
+		if err != nil || w.size() == 0 {
+			w.flushing = false
+			w.mu.Unlock()
+			if err != nil {
+				w.fail(writeError(err, w.timeout))
+			}
+			return
+		}
+	}
+	w.mu.Unlock()
+	w.workers.run(w.resume)
+}
+
+// write writes all of bytes as long as the other side takes some of it in time.
+func (w *writer) write(bytes []byte) error {
+	for len(bytes) > 0 {
+		if now := time.Now(); now.Sub(w.deadlineSet) > w.timeout/4 {
+			w.deadlineSet = now
+			if err := w.nc.SetWriteDeadline(now.Add(w.timeout)); err != nil {
+				return err
+			}
+		}
+		n, err := w.nc.Write(bytes)
+		bytes = bytes[n:]
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return err
+		}
+		if err != nil {
+			w.deadlineSet = time.Time{}
+		}
+	}
+	return nil
+}
+
+// wrote lets on whose bytes have left. The lock is held.
+func (w *writer) wrote(n int) {
+	w.written += uint64(n)
+	waiting := w.marks[:0]
+	for _, m := range w.marks {
+		if m.at > w.written {
+			waiting = append(waiting, m)
+		} else {
+			close(m.done)
+		}
+	}
+	clear(w.marks[len(waiting):])
+	w.marks = waiting
+}
+
+// await waits until all bytes up to a position have been written.
+func (w *writer) await(ctx context.Context, at uint64) error {
+	w.mu.Lock()
+	if w.err != nil || w.written >= at {
+		w.mu.Unlock()
+		return nil
+	}
+	m := mark{at, make(chan struct{})}
+	w.marks = append(w.marks, m)
+	w.mu.Unlock()
+	select {
+	case <-m.done:
+		return nil
+	case <-ctx.Done():
+		return contextError(ctx)
+	}
+}
+
+// grant adds credit to a window and lets on who waits for it.
+func (w *writer) grant(window *sendWindow, credit uint64) {
+	w.mu.Lock()
+	window.add(credit)
+	if window == &w.window {
+		window = nil
+	}
+	w.unlock(window)
+}
+
+// end makes a call's window refuse all senders.
+func (w *writer) end(call *sendWindow, reason error) {
+	w.mu.Lock()
+	if call.ended == nil {
+		call.ended = reason
+	}
+	w.unlock(call)
+}
+
+// stop makes the writer refuse all senders.
+func (w *writer) stop(reason *packetrpc.Error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return
+	}
+	w.err = reason
+	w.window.line.all()
+	for _, m := range w.marks {
+		close(m.done)
+	}
+	w.marks = nil
+}
+
+func (w *writer) fail(reason *packetrpc.Error) {
+	w.stop(reason)
+	w.failed(reason)
+}
+
+func writeError(err error, timeout time.Duration) *packetrpc.Error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return packetrpc.Errorf(packetrpc.CodeUnavailable,
+			"the other side has read nothing for %v (WithWriteTimeout): %w", timeout, err)
+	}
+	return packetrpc.Errorf(packetrpc.CodeUnavailable, "writing failed: %w", err)
+}
+
+// actionNumbers gives out the numbers that stand for actions on packets of this
+// side. The writer's lock guards it, since a number must not be used before the
+// packet that defines it is in the queue.
+type actionNumbers struct {
+	max    int
+	number map[*packetrpc.Spec]uint32
+}
+
+// name puts an action's number into a packet, with the name when it is new or
+// when there are no numbers left.
+func (n *actionNumbers) name(p *packet.Packet, spec *packetrpc.Spec) {
+	if number, known := n.number[spec]; known {
+		p.Action, p.ActionNumber = "", number
+		return
+	}
+	p.Action = spec.Action
+	if len(n.number) >= n.max {
+		return
+	}
+	if n.number == nil {
+		n.number = make(map[*packetrpc.Spec]uint32)
+	}
+	p.ActionNumber = uint32(len(n.number) + 1)
+	n.number[spec] = p.ActionNumber
+}
+
+// forget takes a name back when its packet is not sent after all.
+func (n *actionNumbers) forget(p *packet.Packet, spec *packetrpc.Spec) {
+	if p.Action != "" && p.ActionNumber != 0 {
+		delete(n.number, spec)
+	}
+}
