@@ -16,7 +16,7 @@ func handler(out *jen.File, service *plan.Service) {
 		service.Comment, service.Deprecated)
 	out.Add(contract(names.Handler, service.Methods, handlerSignature))
 	out.Line()
-	document(out, names.UnimplementedHandler+" is a "+names.Handler+" whose methods fail with packetrpc.CodeUnimplemented.\n"+
+	document(out, names.UnimplementedHandler+" implements "+names.Handler+": each method fails with packetrpc.CodeUnimplemented.\n"+
 		"A handler that embeds it still compiles when the service gets another method.", service.Deprecated)
 	out.Type().Id(names.UnimplementedHandler).Struct()
 	for _, method := range service.Methods {

@@ -66,7 +66,7 @@ func (p *planner) checkOneWay(o options) {
 	at, instead := o.at(oneWayOption), withdraw("one_way", o.own.OneWay)
 	switch {
 	case o.method.Desc.IsStreamingClient(), o.method.Desc.IsStreamingServer():
-		p.refuse(at, `rpc %s is one_way, but it has a stream; %s or remove "stream"`, name, instead)
+		p.refuse(at, `rpc %s is one_way, but it has a stream; remove "stream" or %s`, name, instead)
 	case reply.Fields().Len() > 0:
 		p.refuse(at, `rpc %s is one_way, but its reply %s has fields, which nobody would receive; write "returns (google.protobuf.Empty)" or %s`,
 			name, reply.FullName(), instead)

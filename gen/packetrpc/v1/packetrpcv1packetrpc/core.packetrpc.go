@@ -170,7 +170,7 @@ type CoreServiceHandler interface {
 	Disconnect(context.Context, *packetrpcv1.DisconnectRequest) (*packetrpcv1.DisconnectResponse, error)
 }
 
-// UnimplementedCoreServiceHandler is a CoreServiceHandler whose methods fail with packetrpc.CodeUnimplemented.
+// UnimplementedCoreServiceHandler implements CoreServiceHandler: each method fails with packetrpc.CodeUnimplemented.
 // A handler that embeds it still compiles when the service gets another method.
 type UnimplementedCoreServiceHandler struct{}
 
