@@ -10,9 +10,10 @@
 //
 // The output depends on the declarations alone: services appear in the order of
 // their names and methods in the order in which they are declared. Two names that
-// would clash in Go are written with underscores between their parts. Names are
-// compared among the files of one run, so generate the files of a Go package
-// together, as buf does.
+// would clash in Go are written with underscores between their parts. Names and
+// actions are compared among the files of one run, so generate the files of a Go
+// package together, as buf does. What cannot work is refused with its place in
+// the .proto file and with what to write instead.
 package main
 
 import (

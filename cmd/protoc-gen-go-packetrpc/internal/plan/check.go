@@ -102,7 +102,7 @@ func (p *planner) checkTimeout(o options) {
 // cannot carry, and one that is taken.
 func (p *planner) checkAction(o options) {
 	action, at := o.action(), o.at(actionOption)
-	if what := p.faultOf(action, string(o.method.Desc.ParentFile().Package())); what != "" {
+	if what := faultOf(action, string(o.method.Desc.ParentFile().Package())); what != "" {
 		p.refuse(at, "%s", what)
 		return
 	}
@@ -116,7 +116,7 @@ func (p *planner) checkAction(o options) {
 }
 
 // faultOf returns what is wrong with an action's name in a package, or "".
-func (p *planner) faultOf(action, pkg string) string {
+func faultOf(action, pkg string) string {
 	switch {
 	case action == handshakeAction:
 		return fmt.Sprintf("the action %q is the handshake's; write another name", action)
