@@ -3,6 +3,11 @@ module github.com/packetrpc/packetrpc
 go 1.25.0
 
 require (
+	github.com/bufbuild/protocompile v0.14.1
+	github.com/dave/jennifer v1.7.1
 	github.com/google/go-cmp v0.7.0
+	golang.org/x/tools v0.49.0
 	google.golang.org/protobuf v1.36.12
 )
+
+require golang.org/x/sync v0.22.0 // indirect
