@@ -35,7 +35,8 @@ func (s *jsonSplitter) next(unread []byte, limit int) (body []byte, n int, err e
 	case end > 0:
 		s.pos = 0
 		return unread[:end:end], end + spaces(unread[end:]), nil
-	case len(unread) > limit:
+	case len(unread) >= limit:
+		// So many bytes without an end are too many.
 		s.pos, s.dropping = 0, true
 		return nil, len(window), beginning(JSON, window, 0, limit)
 	default:
