@@ -1,6 +1,8 @@
 package packet_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +48,32 @@ func BenchmarkParse(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkLarge finds and parses JSON packets with 64 KiB of data.
+func BenchmarkLarge(b *testing.B) {
+	p := typical(packet.JSON)
+	p.Data = fmt.Appendf(nil, `{"text":%q,"rows":[%s0]}`, strings.Repeat("hello, ", 4600), strings.Repeat(`{"a":12.5},`, 3000))
+	text := packet.AppendJSON(nil, p)
+	b.Run("split", func(b *testing.B) {
+		s := packet.NewSplitter(packet.JSON, 4<<20)
+		b.SetBytes(int64(len(text)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if body, _, err := s.Next(text); body == nil || err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("parse", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := packet.ParseJSON(p, text); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func BenchmarkSplit(b *testing.B) {

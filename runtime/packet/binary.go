@@ -207,13 +207,12 @@ func ParseBinary(p *Packet, body []byte) error {
 	p.reset()
 	var first error
 	for len(body) > 0 {
-		tag, n := uvarint(body)
-		number := tag >> 3
-		if n <= 0 || number == 0 || number > uint64(protowire.MaxValidNumber) {
+		number, typ, n := fieldTag(body)
+		if n <= 0 {
 			return malformed(first)
 		}
 		body = body[n:]
-		switch protowire.Type(tag & 7) {
+		switch typ {
 		case protowire.VarintType:
 			var v uint64
 			if v, n = uvarint(body); n > 0 {
@@ -230,7 +229,7 @@ func ParseBinary(p *Packet, body []byte) error {
 				p.Created = int64(v)
 			}
 		default:
-			n = skipField(number, protowire.Type(tag&7), body)
+			n = protowire.ConsumeFieldValue(number, typ, body)
 		}
 		if n <= 0 {
 			return malformed(first)
@@ -260,12 +259,16 @@ func keepFirst(first, next error) error {
 	return next
 }
 
-// skipField returns the size of a field's value that no field of a packet has.
-func skipField(number uint64, typ protowire.Type, body []byte) int {
-	if typ == protowire.EndGroupType {
-		return -1
+// fieldTag returns the tag at the beginning of b and its size, which is not
+// positive when there is none. Unlike protowire.ConsumeTag it knows how large the
+// number of a field can be.
+func fieldTag(b []byte) (protowire.Number, protowire.Type, int) {
+	tag, n := uvarint(b)
+	number := tag >> 3
+	if number == 0 || number > uint64(protowire.MaxValidNumber) {
+		return 0, 0, -1
 	}
-	return protowire.ConsumeFieldValue(protowire.Number(number), typ, body)
+	return protowire.Number(number), protowire.Type(tag & 7), n
 }
 
 // uvarint returns the varint at the beginning of b and its size, which is not
@@ -288,7 +291,7 @@ func lengthDelimited(b []byte) ([]byte, int) {
 	return b[n:end:end], end
 }
 
-func (p *Packet) setNumber(number, v uint64) {
+func (p *Packet) setNumber(number protowire.Number, v uint64) {
 	switch number {
 	case fieldKind:
 		p.Kind = kindOfNumber(v)
@@ -329,7 +332,7 @@ func kindOfNumber(v uint64) Kind {
 	}
 }
 
-func (p *Packet) setBytes(number uint64, v []byte) error {
+func (p *Packet) setBytes(number protowire.Number, v []byte) error {
 	switch number {
 	case fieldData:
 		p.Data = v
@@ -383,8 +386,8 @@ func notKey(key string) error {
 // parseMetadata parses a packetrpc.v1.Metadata.
 func parseMetadata(b []byte) (key, value string, err error) {
 	for len(b) > 0 {
-		number, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
+		number, typ, n := fieldTag(b)
+		if n <= 0 {
 			return "", "", errMalformed
 		}
 		b = b[n:]
@@ -411,7 +414,7 @@ func parseMetadata(b []byte) (key, value string, err error) {
 
 func (p *Packet) addDetail(v []byte) error {
 	detail := new(anypb.Any)
-	if err := proto.Unmarshal(v, detail); err != nil {
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(v, detail); err != nil {
 		return fmt.Errorf("field %d (details): not the encoding of a google.protobuf.Any", fieldDetails)
 	}
 	p.Details = append(p.Details, detail)

@@ -20,7 +20,13 @@ import (
 )
 
 // micros is how a duration travels.
-func micros(d time.Duration) uint64 { return uint64(math.Ceil(float64(d) / 1000)) }
+func micros(d time.Duration) uint64 {
+	whole := uint64(d / time.Microsecond)
+	if d%time.Microsecond > 0 {
+		whole++
+	}
+	return whole
+}
 
 // toProto says the same as p with the generated message.
 func toProto(p *packet.Packet) *packetrpcv1.Packet {
@@ -71,6 +77,9 @@ func normalize(m *packetrpcv1.Packet) *packetrpcv1.Packet {
 	m.ProtoReflect().SetUnknown(nil)
 	for _, pair := range m.Metadata {
 		pair.ProtoReflect().SetUnknown(nil)
+	}
+	for _, detail := range m.Details {
+		detail.ProtoReflect().SetUnknown(nil)
 	}
 	return m
 }
@@ -286,6 +295,7 @@ func TestParseBinaryRefuses(t *testing.T) {
 		{"metadata value", "\x52\x06\x0a\x01a\x12\x01\xff\x30\x07", "field 10 (metadata): not UTF-8"},
 		{"metadata cut off", "\x52\x02\x0a\x01\x30\x07", "field 10 (metadata): not protobuf"},
 		{"metadata tag", "\x52\x01\xff\x30\x07", "field 10 (metadata): not protobuf"},
+		{"metadata number too large", "\x52\x07\x80\x80\x80\x80\x20\x01\x00\x30\x07", "field 10 (metadata): not protobuf"},
 		{"details", "\x6a\x01\xff\x30\x07", "field 13 (details): not the encoding of a google.protobuf.Any"},
 		{"the first error counts", "\x0a\x01\xff\x62\x01\xff\x30\x07\x00", "field 1 (action): not UTF-8"},
 	} {
