@@ -50,6 +50,32 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
+// BenchmarkMetadata appends and parses a packet with two values of metadata.
+func BenchmarkMetadata(b *testing.B) {
+	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+		p := typical(form)
+		p.Metadata = metadata("trace-id", "0123456789abcdef", "tenant", "blue")
+		text := packet.Append(form, nil, p)
+		b.Run("append/"+form.String(), func(b *testing.B) {
+			dst := make([]byte, 0, 1024)
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = packet.Append(form, dst[:0], p)
+			}
+		})
+		b.Run("parse/"+form.String(), func(b *testing.B) {
+			text := body(b, form, text)
+			var p packet.Packet
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := packet.Parse(form, &p, text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkLarge finds and parses JSON packets with 64 KiB of data.
 func BenchmarkLarge(b *testing.B) {
 	p := typical(packet.JSON)
