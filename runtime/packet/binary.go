@@ -3,7 +3,6 @@ package packet
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -208,13 +207,12 @@ func ParseBinary(p *Packet, body []byte) error {
 	p.reset()
 	var first error
 	for len(body) > 0 {
-		tag, n := uvarint(body)
-		number := tag >> 3
-		if n <= 0 || number == 0 || number > uint64(protowire.MaxValidNumber) {
+		number, typ, n := fieldTag(body)
+		if n <= 0 {
 			return malformed(first)
 		}
 		body = body[n:]
-		switch protowire.Type(tag & 7) {
+		switch typ {
 		case protowire.VarintType:
 			var v uint64
 			if v, n = uvarint(body); n > 0 {
@@ -228,20 +226,27 @@ func ParseBinary(p *Packet, body []byte) error {
 		case protowire.Fixed64Type:
 			var v uint64
 			if v, n = protowire.ConsumeFixed64(body); n > 0 && number == fieldCreated {
-				first = keepFirst(first, p.setCreated(v))
+				p.Created = int64(v)
 			}
 		default:
-			n = skipField(number, protowire.Type(tag&7), body)
+			n = protowire.ConsumeFieldValue(number, typ, body)
 		}
 		if n <= 0 {
 			return malformed(first)
 		}
 		body = body[n:]
 	}
+	if p.Created < 0 {
+		first = keepFirst(first, fmt.Errorf("field %d (created): %d microseconds are out of range", fieldCreated, uint64(p.Created)))
+		p.Created = 0
+	}
 	return first
 }
 
-var errMalformed = errors.New("not the encoding of a packet")
+var (
+	errMalformed = errors.New("not protobuf")
+	errNotUTF8   = errors.New("not UTF-8")
+)
 
 // malformed returns the error of bytes that end parsing, unless there has been
 // one before.
@@ -254,12 +259,16 @@ func keepFirst(first, next error) error {
 	return next
 }
 
-// skipField returns the size of a field's value that no field of a packet has.
-func skipField(number uint64, typ protowire.Type, body []byte) int {
-	if typ == protowire.EndGroupType {
-		return -1
+// fieldTag returns the tag at the beginning of b and its size, which is not
+// positive when there is none. Unlike protowire.ConsumeTag it knows how large the
+// number of a field can be.
+func fieldTag(b []byte) (protowire.Number, protowire.Type, int) {
+	tag, n := uvarint(b)
+	number := tag >> 3
+	if number == 0 || number > uint64(protowire.MaxValidNumber) {
+		return 0, 0, -1
 	}
-	return protowire.ConsumeFieldValue(protowire.Number(number), typ, body)
+	return protowire.Number(number), protowire.Type(tag & 7), n
 }
 
 // uvarint returns the varint at the beginning of b and its size, which is not
@@ -282,7 +291,7 @@ func lengthDelimited(b []byte) ([]byte, int) {
 	return b[n:end:end], end
 }
 
-func (p *Packet) setNumber(number, v uint64) {
+func (p *Packet) setNumber(number protowire.Number, v uint64) {
 	switch number {
 	case fieldKind:
 		p.Kind = kindOfNumber(v)
@@ -323,15 +332,7 @@ func kindOfNumber(v uint64) Kind {
 	}
 }
 
-func (p *Packet) setCreated(v uint64) error {
-	if v > math.MaxInt64 {
-		return fmt.Errorf("field %d (created): %d microseconds are out of range", fieldCreated, v)
-	}
-	p.Created = int64(v)
-	return nil
-}
-
-func (p *Packet) setBytes(number uint64, v []byte) error {
+func (p *Packet) setBytes(number protowire.Number, v []byte) error {
 	switch number {
 	case fieldData:
 		p.Data = v
@@ -363,55 +364,57 @@ func setText(to *string, v []byte, number int, name string) error {
 }
 
 func notUTF8(number int, name string) error {
-	return fmt.Errorf("field %d (%s): not UTF-8", number, name)
+	return fmt.Errorf("field %d (%s): %w", number, name, errNotUTF8)
 }
 
 func (p *Packet) addMetadata(v []byte) error {
-	key, value, ok := parsePair(v)
-	if !ok {
-		return fmt.Errorf("field %d (metadata): %w", fieldMetadata, errMalformed)
+	key, value, err := parseMetadata(v)
+	if err != nil {
+		return fmt.Errorf("field %d (metadata): %w", fieldMetadata, err)
 	}
-	if !utf8.Valid(key) || !utf8.Valid(value) {
-		return notUTF8(fieldMetadata, "metadata")
+	if !packetrpc.ValidMetadataKey(key) {
+		return fmt.Errorf("field %d (metadata): %w", fieldMetadata, notKey(key))
 	}
-	name := string(key)
-	if !packetrpc.ValidMetadataKey(name) {
-		return fmt.Errorf("field %d (metadata): %s is not a key: keys are lower-case letters, digits, '-', '_' and '.'", fieldMetadata, quoteShort(name))
-	}
-	p.Metadata.Add(name, string(value))
+	p.Metadata.Add(key, value)
 	return nil
 }
 
-// parsePair parses a message whose fields 1 and 2 are strings.
-func parsePair(b []byte) (first, second []byte, ok bool) {
+func notKey(key string) error {
+	return fmt.Errorf("%s is not a key: keys are lower-case letters, digits, '-', '_' and '.'", quoteShort(key))
+}
+
+// parseMetadata parses a packetrpc.v1.Metadata.
+func parseMetadata(b []byte) (key, value string, err error) {
 	for len(b) > 0 {
-		number, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return nil, nil, false
+		number, typ, n := fieldTag(b)
+		if n <= 0 {
+			return "", "", errMalformed
 		}
 		b = b[n:]
-		if typ == protowire.BytesType && (number == 1 || number == 2) {
-			v, size := lengthDelimited(b)
-			if number == 1 {
-				first = v
-			} else {
-				second = v
+		if typ == protowire.BytesType && number <= 2 {
+			var text []byte
+			if text, n = lengthDelimited(b); !utf8.Valid(text) {
+				return "", "", errNotUTF8
 			}
-			n = size
+			if number == 1 {
+				key = string(text)
+			} else {
+				value = string(text)
+			}
 		} else {
 			n = protowire.ConsumeFieldValue(number, typ, b)
 		}
-		if n <= 0 {
-			return nil, nil, false
+		if n < 0 {
+			return "", "", errMalformed
 		}
 		b = b[n:]
 	}
-	return first, second, true
+	return key, value, nil
 }
 
 func (p *Packet) addDetail(v []byte) error {
 	detail := new(anypb.Any)
-	if err := proto.Unmarshal(v, detail); err != nil {
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(v, detail); err != nil {
 		return fmt.Errorf("field %d (details): not the encoding of a google.protobuf.Any", fieldDetails)
 	}
 	p.Details = append(p.Details, detail)

@@ -32,7 +32,7 @@ func ParseJSON(p *Packet, object []byte) error {
 	p.reset()
 	r := reader{scanner: scanner{in: object}, p: p}
 	if !utf8.Valid(object) {
-		r.first = errors.New("not UTF-8")
+		r.first = errNotUTF8
 	}
 	if r.peek() != '{' {
 		return keepFirst(r.first, r.fail("a JSON object"))
@@ -287,7 +287,7 @@ func (p *Packet) setJSONMetadata(raw []byte) error {
 			return err
 		}
 		if !packetrpc.ValidMetadataKey(string(key)) {
-			return fmt.Errorf("%s is not a key: keys are lower-case letters, digits, '-', '_' and '.'", quoteShort(string(key)))
+			return notKey(string(key))
 		}
 		if err := p.addJSONMetadata(string(key), value); err != nil {
 			return fmt.Errorf("key %s: %w", quoteShort(string(key)), err)

@@ -35,7 +35,8 @@ func (s *jsonSplitter) next(unread []byte, limit int) (body []byte, n int, err e
 	case end > 0:
 		s.pos = 0
 		return unread[:end:end], end + spaces(unread[end:]), nil
-	case len(unread) > limit:
+	case len(unread) >= limit:
+		// So many bytes without an end are too many.
 		s.pos, s.dropping = 0, true
 		return nil, len(window), beginning(JSON, window, 0, limit)
 	default:
@@ -87,21 +88,24 @@ func (s *jsonSplitter) scan(window []byte) (end int, err error) {
 
 // scanString looks at the bytes of a string up to its end.
 func (s *jsonSplitter) scanString(window []byte) error {
-	for i, c := range window[s.pos:] {
-		switch {
-		case s.escaped && c >= ' ':
-			s.escaped = false
-		case c == '"':
-			s.inString = false
-			s.pos += i + 1
-			return nil
-		case c == '\\':
-			s.escaped = true
-		case c < ' ':
+	for s.pos < len(window) {
+		if !s.escaped {
+			s.pos += plainRun(window[s.pos:])
+			if s.pos == len(window) {
+				return nil
+			}
+		}
+		c := window[s.pos]
+		if c < ' ' {
 			return fmt.Errorf("not JSON: the control character %q in a string", c)
 		}
+		s.pos++
+		if c == '"' && !s.escaped {
+			s.inString = false
+			return nil
+		}
+		s.escaped = c == '\\' && !s.escaped
 	}
-	s.pos = len(window)
 	return nil
 }
 

@@ -12,24 +12,32 @@ func Size(m proto.Message) int { return proto.Size(m) }
 
 // AppendMessage appends a message as the data of a packet of the given form; see
 // "2. Forms" of docs/PROTOCOL.md. A nil message is an empty one. The JSON form has
-// no white space, so that a packet stays on one line.
+// no white space, so that a packet stays on one line. When it fails, it returns dst
+// as it was.
 func AppendMessage(form Form, dst []byte, m proto.Message) ([]byte, error) {
 	if form == Binary {
-		return proto.MarshalOptions{}.MarshalAppend(dst, m)
+		return appendWith(proto.MarshalOptions{}, dst, m)
 	}
-	start := len(dst)
-	dst, err := protojson.MarshalOptions{}.MarshalAppend(dst, present(m))
+	text, err := protojson.MarshalOptions{}.MarshalAppend(dst, present(m))
 	if err != nil {
-		return dst[:start], err
+		return dst, err
 	}
-	return compact(dst, start), nil
+	return compact(text, len(dst)), nil
 }
 
 // AppendSized appends a message in the binary form. [Size] must have been called
 // right before, and the message must not have changed since: its sizes are not
-// computed again.
+// computed again. When it fails, it returns dst as it was.
 func AppendSized(dst []byte, m proto.Message) ([]byte, error) {
-	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(dst, m)
+	return appendWith(proto.MarshalOptions{UseCachedSize: true}, dst, m)
+}
+
+func appendWith(options proto.MarshalOptions, dst []byte, m proto.Message) ([]byte, error) {
+	encoded, err := options.MarshalAppend(dst, m)
+	if err != nil {
+		return dst, err
+	}
+	return encoded, nil
 }
 
 // UnmarshalMessage decodes the data of a packet of the given form into m, which it

@@ -193,14 +193,21 @@ type Packet struct {
 
 // reset empties p apart from the strings it remembers.
 func (p *Packet) reset() {
-	action, token := p.Action, p.Token
-	if action == "" {
-		action = p.lastAction
+	*p = Packet{
+		Kind:       KindRequest,
+		lastAction: remembered(p.Action, p.lastAction),
+		lastToken:  remembered(p.Token, p.lastToken),
 	}
-	if token == "" {
-		token = p.lastToken
+}
+
+// remembered returns the text that is worth keeping for the next packet. A long
+// one is not: a connection that idles would hold on to it.
+func remembered(now, last string) string {
+	const most = 256
+	if now == "" || len(now) > most {
+		return last
 	}
-	*p = Packet{Kind: KindRequest, lastAction: action, lastToken: token}
+	return now
 }
 
 // reuse returns b as a string: old, when that is the same.

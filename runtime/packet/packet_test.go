@@ -2,6 +2,7 @@ package packet_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,5 +95,62 @@ func TestRoundTrip(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// sorted returns the metadata as the JSON form orders it.
+func sorted(m packetrpc.Metadata) packetrpc.Metadata {
+	var all packetrpc.Metadata
+	ordered := pairs(m)
+	slices.SortStableFunc(ordered, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	for _, pair := range ordered {
+		all.Add(pair[0], pair[1])
+	}
+	return all
+}
+
+func TestForms(t *testing.T) {
+	for form, want := range map[packet.Form]string{packet.Binary: "binary", packet.JSON: "json", 2: "form_2"} {
+		if got := form.String(); got != want {
+			t.Errorf("form %d is called %s, want %s", form, got, want)
+		}
+	}
+	if last := packet.Preface[len(packet.Preface)-1]; last != packet.Version {
+		t.Errorf("the preface ends in %d, not in the version", last)
+	}
+}
+
+// The same action and token parsed again allocate nothing, also when a packet
+// without them came in between.
+func TestParseAllocations(t *testing.T) {
+	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+		p := typical(form)
+		p.Action = "chat.v1.ChatService/Send"
+		with := body(t, form, packet.Append(form, nil, p))
+		p.Action, p.Token = "", ""
+		without := body(t, form, packet.Append(form, nil, p))
+		var got packet.Packet
+		allocations := testing.AllocsPerRun(100, func() {
+			if packet.Parse(form, &got, without) != nil || packet.Parse(form, &got, with) != nil {
+				t.Fail()
+			}
+		})
+		if allocations != 0 {
+			t.Errorf("%s: %v allocations", form, allocations)
+		}
+	}
+}
+
+func TestAppendAllocations(t *testing.T) {
+	dst := make([]byte, 0, 4096)
+	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+		for name, p := range map[string]*packet.Packet{
+			"typical": typical(form),
+			"failure": {Kind: packet.KindError, Status: packetrpc.CodeNotFound, Message: "no such room"},
+		} {
+			if n := testing.AllocsPerRun(100, func() { dst = packet.Append(form, dst[:0], p) }); n != 0 {
+				t.Errorf("%s, %s: %v allocations", form, name, n)
+			}
+		}
 	}
 }

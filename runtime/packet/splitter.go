@@ -103,7 +103,7 @@ func (s *Splitter) nextBinary(unread []byte) (body []byte, n int, err error) {
 	}
 	length, n := binary.Uvarint(unread)
 	switch {
-	case n < 0 || length > maxLength:
+	case n < 0 || length > maxLength || n == 0 && len(unread) >= binary.MaxVarintLen64:
 		return nil, 0, errLength
 	case n == 0:
 		return nil, 0, nil
