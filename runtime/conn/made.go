@@ -147,8 +147,11 @@ func (c *Conn) callable(ctx context.Context, spec *packetrpc.Spec) error {
 
 // refusesCalls tells why no call can be made any more. c.mu is held.
 func (c *Conn) refusesCalls() *packetrpc.Error {
-	if c.ended != nil {
+	switch {
+	case c.ended != nil:
 		return c.ended
+	case c.closing:
+		return packetrpc.Errorf(packetrpc.CodeUnavailable, "this side is closing the connection")
 	}
 	return c.made.refused
 }

@@ -146,10 +146,15 @@ func (t *takenCall) collecting() bool {
 	return t.box.end == nil
 }
 
+// maxCallID is the largest number that every JSON library keeps as it is.
+const maxCallID = 1<<53 - 1
+
 func (c *Conn) checkRequestID(id uint64) *packetrpc.Error {
 	switch {
 	case id == 0:
 		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a request needs a call id")
+	case id > maxCallID:
+		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "call id %d is above 2^53-1", id)
 	case c.isMine(id):
 		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "call id %d is of this side's calls", id)
 	case id < 3:
