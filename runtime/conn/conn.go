@@ -95,7 +95,7 @@ type Conn struct {
 	draining bool
 	idle     chan struct{} // closed when draining and no call is left
 	ended    *packetrpc.Error
-	closing  bool
+	closing  *packetrpc.Error // why this side has said good-bye
 	gone     chan struct{} // closed when ended and the last worker has left
 }
 
@@ -206,7 +206,7 @@ func (c *Conn) settled() {
 // fail. Where the other side still reads it is told the reason. Close does not
 // wait; a second one does nothing.
 func (c *Conn) Close(reason string) {
-	text := "this side closed the connection"
+	text := "closed by this side"
 	if reason != "" {
 		text += ": " + reason
 	}
@@ -216,9 +216,9 @@ func (c *Conn) Close(reason string) {
 // shut says good-bye and terminates.
 func (c *Conn) shut(reason string, cause *packetrpc.Error) {
 	c.mu.Lock()
-	first := !c.closing && c.ended == nil
-	c.closing = true
+	first := c.closing == nil && c.ended == nil
 	if first {
+		c.closing = cause
 		c.todo.working++
 	}
 	c.mu.Unlock()

@@ -150,8 +150,8 @@ func (c *Conn) refusesCalls() *packetrpc.Error {
 	switch {
 	case c.ended != nil:
 		return c.ended
-	case c.closing:
-		return packetrpc.Errorf(packetrpc.CodeUnavailable, "this side is closing the connection")
+	case c.closing != nil:
+		return c.closing
 	}
 	return c.made.refused
 }

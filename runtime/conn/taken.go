@@ -211,7 +211,7 @@ func (c *Conn) hasRoom(kind packet.Kind) *packetrpc.Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch limit := c.cfg.Local.MaxOpenCalls; {
-	case c.draining || c.closing:
+	case c.draining || c.closing != nil:
 		return packetrpc.Errorf(packetrpc.CodeUnavailable, "this side takes no new calls")
 	case kind == packet.KindRequest && limit > 0 && c.taken.open >= limit:
 		return packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%d calls are open (WithMaxOpenCalls)", limit)
