@@ -96,7 +96,7 @@ type Conn struct {
 	idle     chan struct{} // closed when draining and no call is left
 	ended    *packetrpc.Error
 	closing  *packetrpc.Error // why this side has said good-bye
-	gone     chan struct{} // closed when ended and the last worker has left
+	gone     chan struct{}    // closed when ended and the last worker has left
 }
 
 // New makes a connection of an Opening whose handshake has succeeded, with what

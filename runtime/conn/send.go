@@ -17,6 +17,9 @@ const fragmentSize = 64 << 10
 // packet the action's name or number. It waits for credit and room. Nothing has
 // been sent when the error's outcome says so. Somebody must flush afterwards.
 func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, spec *packetrpc.Spec, message proto.Message) *packetrpc.Error {
+	if err := metadataFits(p.Metadata); err != nil {
+		return err
+	}
 	if c.form == packet.Binary {
 		size := packet.Size(message)
 		if err := c.fits(size); err != nil {
@@ -140,6 +143,25 @@ func (c *Conn) fits(size int) *packetrpc.Error {
 		return err
 	}
 	return nil
+}
+
+// maxMetadata is how many bytes of metadata a packet carries.
+const maxMetadata = 32 << 10
+
+func metadataFits(metadata packetrpc.Metadata) *packetrpc.Error {
+	if metadata.Len() == 0 {
+		return nil
+	}
+	size := 0
+	for key, value := range metadata.All() {
+		size += len(key) + len(value)
+	}
+	if size <= maxMetadata {
+		return nil
+	}
+	err := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "metadata of %d bytes exceeds the limit of %d", size, maxMetadata)
+	err.Outcome = packetrpc.OutcomeNotSent
+	return err
 }
 
 func marshalError(err error) *packetrpc.Error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -554,6 +555,10 @@ func (c *Conn) answer(call *takenCall, response proto.Message, err error) {
 	}
 	if err == nil {
 		p := c.responsePacket(call)
+		if failure := metadataFits(p.Metadata); failure != nil {
+			c.out.control(c.form, c.failurePacket(call, failure))
+			return
+		}
 		if call.method.Spec.Type == packetrpc.OneWay || call.method.Spec.Type.StreamsReplies() {
 			c.out.control(c.form, &p)
 			return
@@ -624,7 +629,9 @@ func (c *Conn) responsePacket(call *takenCall) packet.Packet {
 
 func (c *Conn) failurePacket(call *takenCall, failure error) *packet.Packet {
 	p := c.errorPacket(call.id, "", packetrpc.AsError(failure))
-	p.Metadata = call.takeMetadata()
+	if metadata := call.takeMetadata(); metadataFits(metadata) == nil {
+		p.Metadata = metadata
+	}
 	return p
 }
 
@@ -638,10 +645,31 @@ func (c *Conn) errorPacket(id uint64, action string, reason *packetrpc.Error) *p
 		Details:    reason.Details,
 		RetryAfter: reason.RetryAfter,
 	}
+	shortenError(p)
 	if id == 0 && c.form == packet.JSON {
 		p.Action = action
 	}
 	return p
+}
+
+const (
+	maxErrorMessage = 8 << 10
+	maxErrorDetails = 32 << 10
+)
+
+// shortenError makes an error fit a packet whatever a handler has put into it.
+func shortenError(p *packet.Packet) {
+	if len(p.Message) > maxErrorMessage {
+		p.Message = strings.ToValidUTF8(p.Message[:maxErrorMessage], "") + "…"
+	}
+	size := 0
+	for i, detail := range p.Details {
+		size += len(detail.GetTypeUrl()) + len(detail.GetValue())
+		if size > maxErrorDetails {
+			p.Details = p.Details[:i]
+			return
+		}
+	}
 }
 
 // finished closes the books of a call whose handler has returned, or never ran.
