@@ -54,6 +54,9 @@ type Config struct {
 	// Authorize is asked before a call is handled; its error is the call's. Nil
 	// allows everything.
 	Authorize func(*packetrpc.Spec) error
+	// Ready holds calls of the other side back until it is closed; nil holds none.
+	// Replies to this side's calls arrive in the meantime.
+	Ready <-chan struct{}
 	// Workers runs the connection. It must be set, and closed after the
 	// connection has ended.
 	Workers *Workers

@@ -434,7 +434,7 @@ func (c *Conn) endTaken(call *takenCall, reason *packetrpc.Error) {
 // runsAtOnce runs a handler that is declared not to block on this goroutine, the
 // reading one, if its answer can be queued without waiting.
 func (c *Conn) runsAtOnce(call *takenCall, p *packet.Packet) bool {
-	if !call.method.Spec.NonBlocking || call.request == nil || p.CallID == 0 || c.cfg.Plain {
+	if !call.method.Spec.NonBlocking || call.request == nil || p.CallID == 0 || c.cfg.Plain || !c.ready() {
 		return false
 	}
 	if !c.out.tryLock(&call.window) {
@@ -447,8 +447,24 @@ func (c *Conn) runsAtOnce(call *takenCall, p *packet.Packet) bool {
 	return true
 }
 
+// ready reports whether calls may be handled.
+func (c *Conn) ready() bool {
+	select {
+	case <-c.cfg.Ready:
+		return true
+	default:
+		return c.cfg.Ready == nil
+	}
+}
+
 // runCall runs a call's handler and answers.
 func (c *Conn) runCall(call *takenCall) {
+	if !c.ready() {
+		select {
+		case <-c.cfg.Ready:
+		case <-c.ctx.Done():
+		}
+	}
 	if call.held > 0 {
 		c.account.taken(call.held)
 	}
