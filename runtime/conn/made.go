@@ -271,11 +271,8 @@ func (c *Conn) unary(ctx context.Context, spec *packetrpc.Spec, request, respons
 		return err
 	}
 	p := c.opening(ctx, packet.KindRequest, call.id)
-	if err := c.send(ctx, &call.window, &p, spec, request); err != nil {
-		if !c.withdraw(call, err) {
-			<-call.done
-		}
-		return err
+	if err := c.send(ctx, &call.window, &p, spec, request); err != nil && c.withdraw(call, err) {
+		return err // otherwise the other side has ended the call, and its reply tells why
 	}
 	if !alone {
 		runtime.Gosched() // other callers' packets leave in the same write

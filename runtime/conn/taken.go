@@ -18,8 +18,9 @@ import (
 
 // takenCalls is the calls that the other side has made. Conn.mu guards it.
 type takenCalls struct {
-	calls map[uint64]*takenCall // those that packets can still be for
-	open  int                   // those whose handler has not returned, cancelled ones included
+	calls   map[uint64]*takenCall // those that packets can still be for
+	open    int                   // those that have not been answered, one-way and cancelled ones included
+	waiting int                   // those that are to be answered and whose handler has not returned
 
 	lane       laneWindow
 	lanePart   *takenCall       // the one-way call whose message has not arrived whole
@@ -38,6 +39,21 @@ func (t *takenCalls) abandon() map[uint64]*takenCall {
 	return calls
 }
 
+func (t *takenCalls) count(call *takenCall) {
+	t.open++
+	if call.reply {
+		call.counted = true
+		t.waiting++
+	}
+}
+
+func (t *takenCalls) uncount(call *takenCall) {
+	if call.counted {
+		call.counted = false
+		t.waiting--
+	}
+}
+
 // takenCall is a call that the other side has made. It is its handler's context,
 // which costs nothing that the handler does not use: the channel and the timer
 // come when somebody asks for them.
@@ -54,6 +70,7 @@ type takenCall struct {
 	laneCost int           // what the lane's window gets back once the call has run
 	response proto.Message // a client-streaming call's reply
 	reply    bool          // an answer is due
+	counted  bool          // it is among takenCalls.waiting; Conn.mu guards it
 	inLane   bool          // it runs in the lane
 	refusal  *packetrpc.Error
 
@@ -96,7 +113,7 @@ func (c *Conn) handleRequest(p *packet.Packet) {
 		return
 	}
 	c.taken.calls[call.id] = call
-	c.taken.open++
+	c.taken.count(call)
 	if !p.More || call.method.Stream != nil {
 		c.todo.queue.push(call)
 	}
@@ -214,7 +231,7 @@ func (c *Conn) hasRoom(kind packet.Kind) *packetrpc.Error {
 	switch limit := c.cfg.Local.MaxOpenCalls; {
 	case c.draining || c.closing != nil:
 		return packetrpc.Errorf(packetrpc.CodeUnavailable, "this side takes no new calls")
-	case kind == packet.KindRequest && limit > 0 && c.taken.open >= limit:
+	case kind == packet.KindRequest && limit > 0 && c.taken.waiting >= limit:
 		return packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%d calls are open (WithMaxOpenCalls)", limit)
 	}
 	return nil
@@ -399,13 +416,9 @@ func (c *Conn) handleCancel(p *packet.Packet) {
 		return // only callers cancel
 	}
 	c.mu.Lock()
-	if p.CallID != 0 && p.CallID == c.made.otherLaneID() {
-		part := c.taken.lanePart
-		c.taken.lanePart = nil
+	if p.CallID == c.made.otherLaneID() {
 		c.mu.Unlock()
-		if part != nil {
-			part.box.discard(errCanceled())
-		}
+		c.dropLanePart(errCanceled())
 		return
 	}
 	call := c.taken.calls[p.CallID]
@@ -469,15 +482,27 @@ func (c *Conn) runCall(call *takenCall) {
 		c.account.taken(call.held)
 	}
 	if call.over() != nil {
+		c.waitsNoMore(call)
 		return
 	}
 	response, err := c.invoke(call)
+	c.waitsNoMore(call)
 	if call.reply {
 		c.answer(call, response, err)
 	} else if err != nil {
 		c.cfg.Logger.Warn("packetrpc: a one-way handler failed", "action", call.method.Spec.Action, "error", err)
 	}
 	call.end(errReturned())
+}
+
+// waitsNoMore makes room for another call before the answer invites the caller
+// to open one.
+func (c *Conn) waitsNoMore(call *takenCall) {
+	if call.reply {
+		c.mu.Lock()
+		c.taken.uncount(call)
+		c.mu.Unlock()
+	}
 }
 
 // invoke runs the handler, behind the interceptors, and contains its panics. The
@@ -695,6 +720,7 @@ func (c *Conn) finished(call *takenCall) {
 		delete(c.taken.calls, call.id)
 	}
 	c.taken.open--
+	c.taken.uncount(call)
 	if call.inLane {
 		c.refundLane(call.laneCost)
 		c.releaseLane()
