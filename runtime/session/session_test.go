@@ -15,8 +15,11 @@ import (
 	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
 	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/packetrpctest"
 	"github.com/packetrpc/packetrpc/runtime/session"
 )
+
+func TestMain(m *testing.M) { packetrpctest.Main(m) }
 
 func TestTokenShowsNothing(t *testing.T) {
 	token := session.NewToken()
