@@ -31,8 +31,9 @@ const (
 // handshake is a connection on its way to becoming a member. One goroutine uses
 // it.
 type handshake struct {
-	server *Server
-	nc     net.Conn
+	server   *Server
+	nc       net.Conn
+	deadline time.Time
 	// opening is nil until the client's first bytes have told the form.
 	opening *conn.Opening
 	// last is the last packet received, or nil. Its data may be gone.
@@ -43,7 +44,7 @@ type handshake struct {
 
 // serveHandshake shakes hands with a client and makes it a member.
 func (s *Server) serveHandshake(nc net.Conn, origin netip.Prefix) {
-	h := &handshake{server: s, nc: nc}
+	h := &handshake{server: s, nc: nc, deadline: time.Now().Add(s.options.handshakeTimeout)}
 	m, err := h.run()
 	if err != nil {
 		h.refuse(err)
@@ -59,7 +60,7 @@ func (s *Server) serveHandshake(nc net.Conn, origin netip.Prefix) {
 // reserved place in the registry.
 func (h *handshake) run() (*member, error) {
 	s := h.server
-	h.nc.SetDeadline(time.Now().Add(s.options.handshakeTimeout))
+	h.nc.SetDeadline(h.deadline)
 	interrupt := context.AfterFunc(s.life, func() { h.nc.SetReadDeadline(time.Unix(1, 0)) })
 	defer interrupt()
 	request, err := h.receive()
@@ -115,7 +116,7 @@ func (h *handshake) authenticate(credentials session.Credentials) (packetrpc.Ide
 		identity, err := session.Authenticate(s.life, nil, credentials)
 		return s.options.granted(identity), err
 	}
-	ctx, cancel := context.WithTimeout(s.life, s.options.handshakeTimeout)
+	ctx, cancel := context.WithDeadline(s.life, h.deadline)
 	defer cancel()
 	var identity packetrpc.Identity
 	err := s.guarded("the authenticator", func() (err error) {
@@ -166,6 +167,7 @@ func (h *handshake) answer(request session.Request, identity packetrpc.Identity)
 		Handlers:        &s.handlers,
 		Interceptor:     s.interceptor,
 		Authorize:       m.authorize,
+		Ready:           m.ready,
 		Workers:         s.workers,
 		WriteTimeout:    s.options.writeTimeout,
 		Logger:          s.options.logger,

@@ -24,7 +24,7 @@ type member struct {
 	encrypted bool
 
 	// ready is closed when the member is in the registry and the connected hook has
-	// returned.
+	// returned; the connection holds the client's calls back until then.
 	ready chan struct{}
 
 	// arrival orders the members; the registry sets it when it takes the member.
@@ -60,10 +60,8 @@ func (m *member) Leave(group string) error {
 	return nil
 }
 
-// authorize refuses calls that the client has no role for. It is asked before
-// each call, so it also holds the first ones back until the member is ready.
+// authorize refuses calls that the client has no role for.
 func (m *member) authorize(spec *packetrpc.Spec) error {
-	<-m.ready
 	if m.session.HasRole(spec.Requires) {
 		return nil
 	}

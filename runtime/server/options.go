@@ -18,7 +18,7 @@ const (
 	defaultGracePeriod      = 5 * time.Second
 	defaultHandshakeTimeout = 5 * time.Second
 	defaultHalfOpen         = 4096
-	defaultHalfOpenAddress  = 256
+	defaultHalfOpenAddress  = 1024
 )
 
 // Option changes what [New] makes.
@@ -104,8 +104,8 @@ func WithHandshakeTimeout(limit time.Duration) Option {
 // WithMaxHalfOpen sets how many connections may be without a handshake at once,
 // from one address and in all; those beyond are closed as they come. An address
 // is an IPv4 address or the /64 network of an IPv6 one. Connections that have no
-// IP address, as over Unix sockets, count in all only. The defaults are 256 and
-// 4,096.
+// IP address, as over Unix sockets, count in all only. The defaults are 1,024
+// and 4,096.
 func WithMaxHalfOpen(address, all int) Option {
 	return func(o *options) { o.halfOpenAddress, o.halfOpen = address, all }
 }
@@ -193,10 +193,8 @@ func WithWriteTimeout(limit time.Duration) Option {
 
 // WithConnected sets a function that is called with each client that has shaken
 // hands, once, before the first of its calls is handled: groups that it joins
-// here it is in when its handlers run. The client's calls, and all that it sends
-// after the first of them, wait until the function returns: the function may
-// send one-way calls, but a call that waits for a reply needs a goroutine of its
-// own. A panic is logged.
+// here it is in when its handlers run. The client's calls wait until the function
+// returns, which may itself call the client. A panic is logged.
 func WithConnected(hook func(peer packetrpc.Peer)) Option {
 	return func(o *options) { o.connected = hook }
 }

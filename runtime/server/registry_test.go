@@ -250,6 +250,45 @@ func TestHooks(t *testing.T) {
 	}
 }
 
+// The hook may call the client and wait for its reply, while the client's own
+// calls wait for the hook.
+func TestHookCallsTheClient(t *testing.T) {
+	replies := make(chan string, 10)
+	called := make(chan struct{})
+	srv := server.New(server.WithConnected(func(peer packetrpc.Peer) {
+		<-called
+		reply, err := echo(peer.Context(), peer, "who are you?")
+		if err != nil {
+			t.Error(err)
+		}
+		replies <- reply
+	}))
+	handleEcho(srv, func(context.Context, string) (string, error) {
+		return <-replies, nil
+	})
+	address := listen(t, srv)
+	handlers := new(packetrpc.Handlers)
+	handleEcho(handlers, func(context.Context, string) (string, error) { return "ada", nil })
+	c, err := client.Dial(within(t), address, client.WithHandlers(handlers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	pinged := make(chan error, 1)
+	go func() {
+		_, err := ping(within(t), c, "x")
+		pinged <- err
+	}()
+	answer := echoLater(within(t), c, "x")
+	close(called)
+	if r := receive(t, answer); r.reply != "ada" || r.err != nil {
+		t.Errorf("got %+v", r)
+	}
+	if err := receive(t, pinged); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestHooksThatPanic(t *testing.T) {
 	left := make(chan struct{}, 10)
 	srv := server.New(server.WithLogger(quiet()),
