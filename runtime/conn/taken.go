@@ -534,8 +534,12 @@ func (c *Conn) invoke(call *takenCall) (response proto.Message, err error) {
 			return
 		}
 		// The handler ends its goroutine, so nobody is going to answer for it.
-		c.answer(call, nil, packetrpc.Errorf(packetrpc.CodeInternal, "the handler of %s did not return", call.method.Spec.Action))
-		c.flushQueued()
+		c.waitsNoMore(call)
+		if call.reply {
+			c.answer(call, nil, packetrpc.Errorf(packetrpc.CodeInternal, "the handler of %s did not return", call.method.Spec.Action))
+			c.flushQueued()
+		}
+		call.end(errReturned())
 	}()
 	response, err = c.callHandler(call)
 	returned = true
