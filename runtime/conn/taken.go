@@ -732,6 +732,9 @@ func (c *Conn) finished(call *takenCall) {
 	}
 	c.taken.open--
 	c.taken.uncount(call)
+	if call.box != nil {
+		call.box.discard(errReturned()) // what the handler has not taken nobody will
+	}
 	if call.inLane {
 		c.refundLane(call.laneCost)
 		c.releaseLane()
