@@ -96,6 +96,7 @@ func (c *Conn) chargeLane(p *packet.Packet) *packetrpc.Error {
 // was refused.
 func (c *Conn) continuesLane(p *packet.Packet) bool {
 	if p.Action != "" || p.ActionNumber != 0 {
+		c.beginsLane(p.CallID)
 		return false
 	}
 	c.mu.Lock()
@@ -129,6 +130,31 @@ func (c *Conn) continuesLane(p *packet.Packet) bool {
 	call.box.finish(io.EOF)
 	c.pushLane(call)
 	return true
+}
+
+// beginsLane notes that a one-way message begins. One that has not arrived whole
+// is given up then: its parts and those of the new one could not be told apart.
+func (c *Conn) beginsLane(id uint64) {
+	c.mu.Lock()
+	given := c.taken.lanePart != nil
+	c.taken.laneSkips = false
+	c.mu.Unlock()
+	if given {
+		reason := packetrpc.Errorf(packetrpc.CodeInvalidArgument, "another one-way message began before the rest of one had come")
+		c.dropLanePart(reason)
+		c.out.control(c.form, c.errorPacket(id, "", reason))
+	}
+}
+
+// spoilLane gives up the one-way message that a packet is of which cannot be
+// taken, and gives its credit back.
+func (c *Conn) spoilLane(p *packet.Packet, cost int, reason *packetrpc.Error) {
+	c.dropLanePart(reason)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken.laneSkips = p.More
+	c.taken.lane.credit -= cost
+	c.refundLane(cost)
 }
 
 // dropLanePart gives the one-way call up whose message has not arrived whole.

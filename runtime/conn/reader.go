@@ -253,13 +253,22 @@ func (c *Conn) handleMessage(p *packet.Packet) {
 
 // handleMalformed answers a packet that is delimited and cannot be read.
 func (c *Conn) handleMalformed(p *packet.Packet, err error) {
-	c.reject(p, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "malformed packet: %w", err))
+	reason := packetrpc.Errorf(packetrpc.CodeInvalidArgument, "malformed packet: %w", err)
+	if p.Kind == packet.KindOneWay {
+		c.spoilLane(p, cost(len(p.Data)), reason)
+	}
+	c.reject(p, reason)
 }
 
 // handleOversized answers a packet that is larger than this side takes.
 func (c *Conn) handleOversized(oversized *packet.OversizedError) {
-	c.account.arrived(int(oversized.Size), 0) // about what the sender was charged
-	c.reject(&oversized.Packet, packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%w (WithMaxMessageSize)", oversized))
+	size := int(oversized.Size) // about what the sender was charged
+	reason := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%w (WithMaxMessageSize)", oversized)
+	c.account.arrived(size, 0)
+	if oversized.Packet.Kind == packet.KindOneWay {
+		c.spoilLane(&oversized.Packet, size, reason)
+	}
+	c.reject(&oversized.Packet, reason)
 }
 
 // reject ends the call of a packet that cannot be taken, whatever the kind. One

@@ -424,6 +424,7 @@ func (c *Conn) handleCancel(p *packet.Packet) {
 	}
 	c.mu.Lock()
 	if p.CallID == c.made.otherLaneID() {
+		c.taken.laneSkips = false
 		c.mu.Unlock()
 		c.dropLanePart(errCanceled())
 		return
