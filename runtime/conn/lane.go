@@ -40,6 +40,9 @@ func (c *Conn) takeInLane(p *packet.Packet, reply bool) {
 		}
 	}
 	call, err := c.admit(p)
+	if err == nil && reply && call.method.Stream != nil {
+		err = packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a stream needs a call id")
+	}
 	if err == nil {
 		call.inLane, call.reply = true, reply
 		err = c.fillRequest(call, p)
@@ -50,8 +53,6 @@ func (c *Conn) takeInLane(p *packet.Packet, reply bool) {
 			c.refundRefused(p)
 		}
 		c.refuse(p, err)
-	case reply && call.method.Stream != nil:
-		c.refuse(p, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a stream needs a call id"))
 	case p.More:
 		c.mu.Lock()
 		c.taken.lanePart = call
@@ -111,7 +112,8 @@ func (c *Conn) continuesLane(p *packet.Packet) bool {
 	case call == nil:
 		return false
 	}
-	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+	if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
+		c.dropped(p)
 		c.dropLanePart(err)
 		c.refundRefused(p)
 		c.out.control(c.form, c.errorPacket(p.CallID, "", err))

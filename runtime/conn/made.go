@@ -363,7 +363,7 @@ func (c *Conn) handleResponse(p *packet.Packet) {
 	}
 	switch {
 	case call.response != nil && call.box == nil:
-		c.account.arrived(cost(len(p.Data)), 0)
+		c.account.arrived(packetCost(p), 0)
 		call.metadata = p.Metadata
 		switch {
 		case len(p.Data) > decodeAtOnce:
@@ -408,7 +408,8 @@ func (c *Conn) collectReply(call *madeCall, p *packet.Packet) {
 		call.metadata = p.Metadata
 		call.box.addMetadata(p.Metadata)
 	}
-	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+	if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
+		c.dropped(p)
 		if p.More {
 			c.failMade(call.id, err)
 		} else {
@@ -499,7 +500,8 @@ func (c *Conn) madeMessage(p *packet.Packet) {
 		if p.Metadata.Len() > 0 {
 			call.box.addMetadata(p.Metadata)
 		}
-		if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+		if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
+			c.dropped(p)
 			c.failMade(p.CallID, err)
 		}
 	}
@@ -507,7 +509,7 @@ func (c *Conn) madeMessage(p *packet.Packet) {
 
 // dropped gives back the connection's credit for a packet that nobody wants.
 func (c *Conn) dropped(p *packet.Packet) {
-	if costs(p.Kind, len(p.Data)) {
-		c.account.arrived(cost(len(p.Data)), 0)
+	if charge := packetCost(p); charge > 0 {
+		c.account.arrived(charge, 0)
 	}
 }

@@ -138,7 +138,8 @@ func (c *Conn) continuesRequest(p *packet.Packet) bool {
 		c.violate(p.CallID, packetrpc.CodeInvalidArgument, "call %d is open already", p.CallID)
 		return true
 	}
-	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+	if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
+		c.dropped(p)
 		c.violate(p.CallID, err.Code, "%s", err.Message)
 		return true
 	}
@@ -281,7 +282,7 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 		if p.CallID == 0 || p.Kind == packet.KindOneWay {
 			call.box = newInbox(&c.account, 0, nil) // the lane's window governs
 		}
-		if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+		if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
 			return err
 		}
 		if !p.More {
@@ -293,8 +294,7 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 	if err := c.decodeRequest(p.Data, call.request); err != nil {
 		return err
 	}
-	if costs(p.Kind, len(p.Data)) {
-		call.held = cost(len(p.Data))
+	if call.held = packetCost(p); call.held > 0 {
 		c.account.arrived(call.held, call.held)
 	}
 	return nil
@@ -393,7 +393,8 @@ func (c *Conn) takenMessage(p *packet.Packet) {
 		c.violate(p.CallID, packetrpc.CodeInvalidArgument, "a message came after the half-close")
 		return
 	}
-	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+	if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
+		c.dropped(p)
 		c.violate(p.CallID, err.Code, "%s", err.Message)
 	}
 }
