@@ -365,7 +365,9 @@ func (c *Conn) handleResponse(p *packet.Packet) {
 	case call.response != nil && call.box == nil:
 		c.account.arrived(packetCost(p), 0)
 		call.metadata = p.Metadata
-		switch {
+		switch limit := c.cfg.Local.MaxMessageSize; {
+		case len(p.Data) > limit:
+			call.err = tooLarge(len(p.Data), limit)
 		case len(p.Data) > decodeAtOnce:
 			call.large = bytes.Clone(p.Data)
 		default:
@@ -374,12 +376,12 @@ func (c *Conn) handleResponse(p *packet.Packet) {
 			}
 		}
 		call.done <- struct{}{}
+	case call.spec.Type.StreamsReplies() && p.More:
+		c.reject(p, packetrpc.Errorf(packetrpc.CodeInternal, "the response to a stream of replies came in parts"))
 	case call.spec.Type.StreamsReplies():
 		c.dropped(p)
 		call.box.addMetadata(p.Metadata)
-		if !p.More {
-			c.endMade(call, io.EOF)
-		}
+		c.endMade(call, io.EOF)
 	default:
 		c.collectReply(call, p)
 	}
