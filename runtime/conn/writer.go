@@ -207,6 +207,23 @@ func (w *writer) control(form packet.Form, p *packet.Packet) {
 	}
 }
 
+// answer queues a handler's answer that needs no credit. It waits while the queue
+// is full, so the reading goroutine must not call it.
+func (w *writer) answer(form packet.Form, p *packet.Packet) {
+	w.mu.Lock()
+	for w.err == nil && w.size() >= queueLimit {
+		last := w.queued
+		w.mu.Unlock()
+		w.flush()
+		_ = w.await(context.Background(), last) // ends with the connection at the latest
+		w.mu.Lock()
+	}
+	if w.err == nil {
+		w.put(packet.Append(form, w.bytes(), p))
+	}
+	w.unlock(nil)
+}
+
 // flush writes what is queued unless another goroutine is at it, which then
 // writes this too. It blocks while the other side does not read.
 func (w *writer) flush() {
