@@ -15,6 +15,8 @@ const (
 	// its bytes arrive, until it has been handled.
 	readBuffer    = 4 << 10
 	readBufferMax = 64 << 10
+	// maxPing is how much data a ping may have, which the pong bears as well.
+	maxPing = 1 << 10
 )
 
 // reader is the bytes that have been read and not yet handled. It belongs to the
@@ -208,6 +210,11 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 	case packet.KindCredit:
 		c.handleCredit(p)
 	case packet.KindPing:
+		if len(p.Data) > maxPing {
+			c.refuse(p, packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+				"the ping has %d bytes of data; it may have %d", len(p.Data), maxPing))
+			return
+		}
 		c.out.control(c.form, &packet.Packet{Kind: packet.KindPong, CallID: p.CallID, Data: p.Data})
 	case packet.KindPong, packet.KindAck:
 		// Nothing waits for these: a pong has proved by arriving that the other
