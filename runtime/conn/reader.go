@@ -137,6 +137,8 @@ func (c *Conn) handleArrived() bool {
 				c.handleMalformed(p, err)
 			case len(body)-len(p.Data) > maxEnvelope:
 				c.handleStuffed(p, len(body)-len(p.Data))
+			case packetCost(p) > 0 && c.account.overdrawn():
+				c.handleUncredited(p)
 			default:
 				c.handlePacket(p)
 			}
@@ -286,6 +288,17 @@ func (c *Conn) handleMalformed(p *packet.Packet, err error) {
 func (c *Conn) handleStuffed(p *packet.Packet, size int) {
 	reason := packetrpc.Errorf(packetrpc.CodeResourceExhausted,
 		"the packet has %d bytes besides its data; it may have %d", size, maxEnvelope)
+	if p.Kind == packet.KindOneWay {
+		c.spoilLane(p, cost(len(p.Data)), reason)
+	}
+	c.reject(p, reason)
+}
+
+// handleUncredited answers a packet that was sent although the connection has no
+// credit.
+func (c *Conn) handleUncredited(p *packet.Packet) {
+	reason := packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+		"a message was sent without credit of the connection; its window is %d bytes", c.account.window)
 	if p.Kind == packet.KindOneWay {
 		c.spoilLane(p, cost(len(p.Data)), reason)
 	}

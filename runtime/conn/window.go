@@ -72,6 +72,15 @@ func (a *account) taken(held int) {
 	a.settle()
 }
 
+// overdrawn reports whether the other side has used all its credit up. It never
+// has more than owed leaves of the window, and it is owed more than half of that
+// only while too much is held.
+func (a *account) overdrawn() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.window > 0 && a.owed >= a.window
+}
+
 // settle gives credit back once half a window is owed, unless too much is held,
 // and unlocks.
 func (a *account) settle() {
