@@ -19,8 +19,9 @@ const (
 	queueLimit = 256 << 10
 	// controlLimit is how many bytes of control packets may be queued before the
 	// connection ends, whose other side makes this one answer and does not read
-	// the answers.
-	controlLimit = 256 << 10
+	// the answers. It is more than the refusals of as many calls as may be open,
+	// which one who reads can cause at once.
+	controlLimit = 4 << 20
 	// flushesInTurn is how often one goroutine writes what others have queued
 	// meanwhile before a worker takes over.
 	flushesInTurn = 2
