@@ -184,6 +184,13 @@ func (b *inbox) giveBack(credit int) {
 	}
 }
 
+// incomplete reports whether a message has not arrived whole.
+func (b *inbox) incomplete() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.part != nil
+}
+
 // finish notes how the other side's sending ended. Messages that have arrived
 // before are still taken; a part of one is dropped.
 func (b *inbox) finish(end error) {

@@ -381,6 +381,10 @@ func (c *Conn) handleResponse(p *packet.Packet) {
 	case call.spec.Type.StreamsReplies():
 		c.dropped(p)
 		call.box.addMetadata(p.Metadata)
+		if call.box.incomplete() {
+			c.failCall(call, packetrpc.Errorf(packetrpc.CodeInternal, "the response came before the rest of a message"))
+			return
+		}
 		c.endMade(call, io.EOF)
 	default:
 		c.collectReply(call, p)

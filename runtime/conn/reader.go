@@ -352,7 +352,7 @@ func (c *Conn) reject(p *packet.Packet, reason *packetrpc.Error) {
 	case opens && !c.handles(p.CallID):
 		c.refuse(p, reason)
 		return
-	default:
+	case p.Kind != packet.KindError: // errors are not answered
 		c.violate(p.CallID, reason.Code, "%s", reason.Message)
 	}
 	c.dropped(p)

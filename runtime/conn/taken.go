@@ -393,6 +393,8 @@ func (c *Conn) handleHalfClose(p *packet.Packet) {
 	case call == nil:
 	case !call.method.Spec.Type.StreamsRequests():
 		c.violate(p.CallID, packetrpc.CodeInvalidArgument, "%s has one request, which ends by itself", call.method.Spec.Action)
+	case call.box.incomplete():
+		c.violate(p.CallID, packetrpc.CodeInvalidArgument, "the half-close came before the rest of a message")
 	default:
 		call.box.finish(io.EOF)
 	}
