@@ -1,0 +1,396 @@
+package conn_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/packetrpc/packetrpc/runtime/conn"
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// TestPeerThatDoesNotRead: its connection ends after the write timeout; others do
+// not notice.
+func TestPeerThatDoesNotRead(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		healthy := newRaw(t, form, connDialled, nil)
+		r := newUnreadRaw(t, form, connDialled, func(cfg *conn.Config) {
+			cfg.WriteTimeout = 200 * time.Millisecond
+			cfg.Remote.CallWindow, cfg.Remote.ConnectionWindow = 0, 0
+		})
+		stream, err := packetrpc.CallBidiStream[text, text](timeout(t), r.conn, talk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stream.Close()
+		for err == nil {
+			err = stream.Send(wrapperspb.String(strings.Repeat("x", 100_000)))
+		}
+		receive(t, r.conn.Context().Done())
+		if cause := context.Cause(r.conn.Context()); !strings.Contains(cause.Error(), "has read nothing") {
+			t.Fatal(cause)
+		}
+		if _, err := stream.Receive(); packetrpc.CodeOf(err) != packetrpc.CodeUnavailable {
+			t.Fatal(err)
+		}
+		healthy.fresh()
+	})
+}
+
+// TestAnswersNobodyReads: who asks for answers and does not read them makes the
+// other side keep only so many.
+func TestAnswersNobodyReads(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		healthy := newRaw(t, form, connDialled, nil)
+		for _, kind := range []packet.Kind{packet.KindPing, packet.KindRequest, 99} {
+			r := newUnreadRaw(t, form, connDialled, nil)
+			p := &packet.Packet{Kind: kind, CallID: 1<<40 + r.lane(), Action: "unknown"}
+			if kind == packet.KindPing {
+				p.Data = r.data("0123456789")
+			}
+			flood := bytes.Repeat(packet.Append(form, nil, p), 1000)
+			r.nc.SetWriteDeadline(time.Now().Add(patience))
+			for written := 0; r.conn.Context().Err() == nil; written += len(flood) {
+				if written > 256<<20 {
+					t.Fatal("256 MiB were taken")
+				}
+				if _, err := r.nc.Write(flood); err != nil {
+					break
+				}
+			}
+			receive(t, r.conn.Context().Done())
+			if cause := context.Cause(r.conn.Context()); !strings.Contains(cause.Error(), "does not read") {
+				t.Fatal(cause)
+			}
+		}
+		healthy.fresh()
+	})
+}
+
+// TestPings: they are answered, each with its id and data, however many come.
+func TestPings(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newRaw(t, form, connDialled, nil)
+		const pings = 20_000
+		var all []byte
+		for i := range uint64(pings) {
+			all = packet.Append(form, all, &packet.Packet{Kind: packet.KindPing, CallID: i, Data: r.data(fmt.Sprint(i))})
+		}
+		r.write(all)
+		for i := range uint64(pings) {
+			if p := r.want(packet.KindPong, i); r.text(p) != fmt.Sprint(i) {
+				t.Fatalf("pong %d bears %q", i, p.Data)
+			}
+		}
+		r.send(&packet.Packet{Kind: packet.KindPing, CallID: 5, Data: r.data(strings.Repeat("x", 300<<10))})
+		r.wantError(5, packetrpc.CodeResourceExhausted)
+		r.fresh()
+	})
+}
+
+// TestSlowReaderOfErrors: handlers that fail wait until their answers can leave,
+// as those do that succeed. Whoever reads late still gets all of them.
+func TestSlowReaderOfErrors(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newUnreadRaw(t, form, connDialled, nil)
+		const calls = 2000
+		value := strings.Repeat("x", 4000)
+		for range calls {
+			r.send(r.request(r.newID(), fail, value))
+		}
+		select {
+		case <-r.conn.Context().Done():
+			t.Fatal(context.Cause(r.conn.Context()))
+		case <-time.After(20 * time.Millisecond):
+		}
+		go r.read()
+		for range calls {
+			if p := r.next(); p.Kind != packet.KindError || p.Status != packetrpc.CodeNotFound {
+				t.Fatalf("got %s", show(p))
+			}
+		}
+		r.fresh()
+	})
+}
+
+// TestManyRefusals: many calls that are refused at once do not end a connection
+// whose other side reads.
+func TestManyRefusals(t *testing.T) {
+	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+		p := newPair(t, form, nil)
+		ctx := timeout(t)
+		results := make(chan error, 20_000)
+		for range cap(results) {
+			go func() {
+				_, err := call(ctx, p.dialled, unknown, "x")
+				results <- err
+			}()
+		}
+		for range cap(results) {
+			if err := receive(t, results); packetrpc.CodeOf(err) != packetrpc.CodeUnimplemented {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestRunningCallsAreLimited: further calls wait, and reading goes on.
+func TestRunningCallsAreLimited(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newRaw(t, form, connDialled, func(cfg *conn.Config) { cfg.MaxRunningCalls = 2 })
+		const calls = 5
+		for range calls {
+			r.send(r.request(r.newID(), hold, "x"))
+		}
+		receive(t, r.service.started)
+		receive(t, r.service.started)
+		r.silence()
+		result := r.unary("the other direction is free")
+		id := r.wantRequest().CallID
+		r.send(&packet.Packet{Kind: packet.KindResponse, CallID: id, Data: r.data("yes")})
+		wantValue(t, result.done, "yes")
+		if len(r.service.started) > 0 {
+			t.Fatal("three handlers run")
+		}
+		for range calls {
+			r.service.release <- struct{}{}
+			r.next()
+		}
+		r.fresh()
+	})
+}
+
+// TestOpenCallsAreLimited: calls beyond the limit are refused, until others have
+// been answered.
+func TestOpenCallsAreLimited(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newRaw(t, form, connDialled, func(cfg *conn.Config) { cfg.Local.MaxOpenCalls = 2 })
+		first, second, third := r.newID(), r.newID(), r.newID()
+		r.send(r.request(first, hold, "x"), r.request(second, slowStream, ""), r.request(third, echo, "x"))
+		r.wantError(third, packetrpc.CodeResourceExhausted)
+		receive(t, r.service.started)
+		receive(t, r.service.started)
+		r.send(r.note(note, "one-way calls do not count"))
+		receive(t, r.service.notes)
+		// A cancelled call counts until its handler has returned. This one does not
+		// look at its context.
+		fourth := r.newID()
+		r.send(&packet.Packet{Kind: packet.KindCancel, CallID: second}, r.request(fourth, echo, "x"))
+		r.wantError(fourth, packetrpc.CodeResourceExhausted)
+		r.send(&packet.Packet{Kind: packet.KindCancel, CallID: first})
+		r.cancelled()
+		eventually(t, "room for a call", func() bool {
+			id := r.newID()
+			r.send(r.request(id, echo, "x"))
+			return r.next().Kind == packet.KindResponse
+		})
+		r.service.release <- struct{}{}
+		receive(t, r.service.over)
+		r.fresh()
+	})
+}
+
+func TestDeadlines(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newRaw(t, form, connDialled, nil)
+		for _, timeout := range []time.Duration{0, math.MaxInt64, 1 << 60, time.Hour} {
+			id := r.newID()
+			p := r.request(id, hold, "x")
+			p.Timeout = timeout
+			r.send(p)
+			receive(t, r.service.started)
+			r.silence()
+			r.released(id)
+		}
+		for _, timeout := range []time.Duration{1, time.Microsecond, 20 * time.Millisecond} {
+			for _, spec := range []*packetrpc.Spec{hold, holdStream} {
+				p := r.request(r.newID(), spec, "x")
+				p.Timeout = timeout
+				r.send(p)
+				r.wantError(p.CallID, packetrpc.CodeDeadlineExceeded)
+				if err := receive(t, r.service.over); packetrpc.CodeOf(err) != packetrpc.CodeDeadlineExceeded {
+					t.Fatal(err)
+				}
+			}
+		}
+
+		// A call of the Conn tells how long it waits.
+		for _, wait := range []time.Duration{time.Hour, 100 * 365 * 24 * time.Hour} {
+			ctx, cancel := context.WithTimeout(context.Background(), wait)
+			go call(ctx, r.conn, echo, "x")
+			p := r.wantRequest()
+			if p.Timeout <= wait-time.Minute || p.Timeout > wait {
+				t.Fatalf("timeout %v for %v", p.Timeout, wait)
+			}
+			cancel()
+			r.want(packet.KindCancel, p.CallID)
+		}
+		ctx, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Hour))
+		defer cancel()
+		if _, err := call(ctx, r.conn, echo, "x"); packetrpc.AsError(err).Outcome != packetrpc.OutcomeNotSent {
+			t.Fatal(err)
+		}
+		r.silence()
+		r.fresh()
+	})
+}
+
+// TestHandlersThatExit: a handler may end its goroutine, as testing.T.FailNow
+// does. Its call fails, and the next ones are handled.
+func TestHandlersThatExit(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newRaw(t, form, connDialled, func(cfg *conn.Config) { cfg.MaxRunningCalls = 1 })
+		for range 5 {
+			for _, spec := range []*packetrpc.Spec{exit, exitInline, exitStream} {
+				id := r.newID()
+				r.send(r.request(id, spec, "x"))
+				r.wantError(id, packetrpc.CodeInternal)
+				r.freshThere()
+			}
+			// Those that wait for it in the queue and in the lane get their turn,
+			// although nothing more arrives.
+			id := r.newID()
+			r.send(r.request(id, hold, "x"))
+			receive(t, r.service.started)
+			exits, after := r.newID(), r.newID()
+			r.send(r.note(exitNote, "x"), r.note(note, "next"), r.request(exits, exit, "x"), r.request(after, echo, "x"))
+			r.sync()
+			r.service.release <- struct{}{}
+			if got := receive(t, r.service.notes); got != "next" {
+				t.Fatal(got)
+			}
+			r.want(packet.KindResponse, id)
+			r.wantError(exits, packetrpc.CodeInternal)
+			r.want(packet.KindResponse, after)
+		}
+		r.fresh()
+	})
+}
+
+// TestHandlersThatCallBack: calls nest across a connection.
+func TestHandlersThatCallBack(t *testing.T) {
+	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+		t.Run(form.String(), func(t *testing.T) {
+			p := newPair(t, form, nil)
+			for _, service := range []*service{p.dialledService, p.acceptedService} {
+				packetrpc.HandleUnary(&service.Handlers, back, func(ctx context.Context, in *text) (*text, error) {
+					if len(in.Value) == 0 {
+						return wrapperspb.String("."), nil
+					}
+					out, err := call(ctx, packetrpc.PeerFrom(ctx), back, in.Value[1:])
+					return wrapperspb.String(out + in.Value[:1]), err
+				})
+			}
+			for _, caller := range []*conn.Conn{p.dialled, p.accepted} {
+				if out, err := call(timeout(t), caller, back, strings.Repeat("x", 100)); err != nil || len(out) != 101 {
+					t.Fatal(out, err)
+				}
+			}
+		})
+	}
+}
+
+func TestDrainToldAndHeard(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newRaw(t, form, connDialled, nil)
+		running := r.newID()
+		r.send(r.request(running, hold, "x"))
+		receive(t, r.service.started)
+		r.conn.Drain("restarting")
+		if p := r.want(packet.KindDrain, 0); p.Reason != "restarting" {
+			t.Fatal(p.Reason)
+		}
+		id := r.newID()
+		r.send(r.request(id, echo, "x"))
+		r.wantError(id, packetrpc.CodeUnavailable)
+		select {
+		case <-r.conn.Idle():
+			t.Fatal("idle although a call runs")
+		default:
+		}
+		// It still makes calls, until it is told not to.
+		result := r.unary("x")
+		mine := r.wantRequest().CallID
+		r.send(&packet.Packet{Kind: packet.KindDrain, Reason: "restarting too"})
+		r.silence()
+		_, err := call(timeout(t), r.conn, echo, "x")
+		if coded := packetrpc.AsError(err); coded.Code != packetrpc.CodeUnavailable || coded.Outcome != packetrpc.OutcomeNotSent || !strings.Contains(coded.Message, "restarting too") {
+			t.Fatal(err)
+		}
+		r.send(&packet.Packet{Kind: packet.KindResponse, CallID: mine, Data: r.data("finished")})
+		wantValue(t, result.done, "finished")
+		r.released(running)
+		receive(t, r.conn.Idle())
+	})
+}
+
+func TestCloseToldAndHeard(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		// The Conn closes: the reason comes, then the end.
+		r := newRaw(t, form, connDialled, nil)
+		result := r.unary("x")
+		r.wantRequest()
+		r.conn.Close("moving house")
+		if p := r.want(packet.KindClose, 0); p.Reason != "moving house" {
+			t.Fatal(p.Reason)
+		}
+		if p, more := <-r.got; more {
+			t.Fatalf("got %s after the close", show(p))
+		}
+		r.nc.Close()
+		if got := receive(t, result.done); packetrpc.CodeOf(got.err) != packetrpc.CodeUnavailable || !strings.Contains(got.err.Error(), "moving house") {
+			t.Fatal(got.err)
+		}
+
+		for _, end := range []struct {
+			how  func(r *raw)
+			want string
+		}{
+			{func(r *raw) { r.send(&packet.Packet{Kind: packet.KindClose, Reason: "had enough"}) }, "had enough"},
+			{func(r *raw) { r.nc.Close() }, ""},
+			{func(r *raw) { r.nc.(*net.TCPConn).CloseWrite() }, "closed by the other side"},
+		} {
+			r := newRaw(t, form, connDialled, nil)
+			result := r.unary("x")
+			r.wantRequest()
+			r.send(r.request(r.newID(), hold, "x"))
+			receive(t, r.service.started)
+			end.how(r)
+			r.cancelled()
+			got := receive(t, result.done)
+			if coded := packetrpc.AsError(got.err); coded.Code != packetrpc.CodeUnavailable || coded.Outcome != packetrpc.OutcomeUnknown || !strings.Contains(coded.Message, end.want) {
+				t.Fatalf("%v, %v", coded, coded.Outcome)
+			}
+			r.conn.Wait()
+		}
+	})
+}
+
+// TestNoPacket: bytes of which nobody can tell where a packet ends end the
+// connection, with the reason.
+func TestNoPacket(t *testing.T) {
+	for form, all := range map[packet.Form][]string{
+		packet.JSON:   {"]", "x", "{\x01", `{"a":]`, strings.Repeat(`{"a":`, 600)},
+		packet.Binary: {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80"},
+	} {
+		for _, bytes := range all {
+			checkLeaks(t)
+			r := newRaw(t, form, false, nil)
+			r.write([]byte(bytes))
+			if p := r.want(packet.KindClose, 0); p.Reason == "" {
+				t.Fatalf("%q: no reason", bytes)
+			}
+			if _, more := <-r.got; more {
+				t.Fatal("more comes after the close")
+			}
+		}
+	}
+}
