@@ -13,9 +13,10 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
-// decodeAtOnce is how large a reply may be that the reading goroutine decodes,
-// right from where it was read; the caller decodes larger ones.
-const decodeAtOnce = 16 << 10
+// decodeAtOnce is how large a message may be that the reading goroutine decodes,
+// right from where it was read; whoever it is for decodes larger ones, from a
+// copy.
+const decodeAtOnce = lastFragmentMax
 
 // madeCalls is the calls that this side has made. Conn.mu guards it.
 type madeCalls struct {

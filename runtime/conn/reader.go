@@ -14,7 +14,7 @@ const (
 	// far that grows while reads fill it. One packet may make it grow further, as
 	// its bytes arrive, until it has been handled.
 	readBuffer    = 4 << 10
-	readBufferMax = 64 << 10
+	readBufferMax = 128 << 10
 )
 
 // reader is the bytes that have been read and not yet handled. It belongs to the

@@ -622,7 +622,7 @@ func (c *Conn) answerNow(call *takenCall, response proto.Message, err error) {
 		return
 	}
 	size := packet.Size(response)
-	if c.form == packet.Binary && size <= fragmentSize && c.fits(size) == nil && c.out.tryLock(&call.window) {
+	if c.form == packet.Binary && size <= lastFragmentMax && c.fits(size) == nil && c.out.tryLock(&call.window) {
 		p := c.responsePacket(call)
 		if err := c.encode(&call.window, &p, nil, response, size); err != nil {
 			c.out.control(c.form, c.failurePacket(call, err))
