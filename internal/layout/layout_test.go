@@ -40,6 +40,7 @@ var rows = [][]unit{
 	{{path: "runtime/seal", needs: []string{"github.com/go-jose/go-jose/v4"}}},
 	{{path: "runtime/session", needs: []string{"golang.org/x/crypto"}}},
 	{{path: "runtime/conn"}},
+	{{path: "runtime/internal/setup"}},
 	{{path: "runtime/server"}, {path: "runtime/client"}},
 	{{path: testHelpers, needs: []string{"go.uber.org/goleak"}}},
 	{{path: generator + "/...", needs: []string{"github.com/dave/jennifer"}}, {path: "cmd/packetrpc/..."}},

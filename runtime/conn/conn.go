@@ -54,6 +54,9 @@ type Config struct {
 	// Authorize is asked before a call is handled; its error is the call's. Nil
 	// allows everything.
 	Authorize func(*packetrpc.Spec) error
+	// Ready holds calls of the other side back until it is closed; nil holds none.
+	// Replies to this side's calls arrive in the meantime.
+	Ready <-chan struct{}
 	// Workers runs the connection. It must be set, and closed after the
 	// connection has ended.
 	Workers *Workers
@@ -95,8 +98,8 @@ type Conn struct {
 	draining bool
 	idle     chan struct{} // closed when draining and no call is left
 	ended    *packetrpc.Error
-	closing  bool
-	gone     chan struct{} // closed when ended and the last worker has left
+	closing  *packetrpc.Error // why this side has said good-bye
+	gone     chan struct{}    // closed when ended and the last worker has left
 }
 
 // New makes a connection of an Opening whose handshake has succeeded, with what
@@ -206,7 +209,7 @@ func (c *Conn) settled() {
 // fail. Where the other side still reads it is told the reason. Close does not
 // wait; a second one does nothing.
 func (c *Conn) Close(reason string) {
-	text := "this side closed the connection"
+	text := "closed by this side"
 	if reason != "" {
 		text += ": " + reason
 	}
@@ -216,9 +219,9 @@ func (c *Conn) Close(reason string) {
 // shut says good-bye and terminates.
 func (c *Conn) shut(reason string, cause *packetrpc.Error) {
 	c.mu.Lock()
-	first := !c.closing && c.ended == nil
-	c.closing = true
+	first := c.closing == nil && c.ended == nil
 	if first {
+		c.closing = cause
 		c.todo.working++
 	}
 	c.mu.Unlock()

@@ -36,6 +36,9 @@ var (
 	talk    = spec("talk", packetrpc.BidiStreaming)
 	inline  = &packetrpc.Spec{Action: "inline", NonBlocking: true}
 	unknown = spec("unknown", packetrpc.Unary)
+
+	meta       = spec("meta", packetrpc.Unary)
+	metaStream = spec("meta-stream", packetrpc.BidiStreaming)
 )
 
 // service is what both ends of a test connection serve.
@@ -100,6 +103,19 @@ func newService() *service {
 			}
 		}
 		return nil
+	})
+	packetrpc.HandleUnary(r, meta, func(ctx context.Context, _ *text) (*text, error) {
+		packetrpc.SetMetadata(ctx, "out", "a")
+		packetrpc.SetMetadata(ctx, "out", "b")
+		return wrapperspb.String(fmt.Sprint(packetrpc.MetadataFrom(ctx).Values("in"))), nil
+	})
+	packetrpc.HandleBidiStream(r, metaStream, func(ctx context.Context, s packetrpc.BidiStream[text, text]) error {
+		packetrpc.SetMetadata(ctx, "first", "yes")
+		if err := s.Send(wrapperspb.String("")); err != nil {
+			return err
+		}
+		packetrpc.SetMetadata(ctx, "last", "yes")
+		return packetrpc.Errorf(packetrpc.CodeAborted, "enough")
 	})
 	return s
 }

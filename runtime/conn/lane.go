@@ -72,7 +72,7 @@ func (c *Conn) pushLane(call *takenCall) {
 	if c.ended != nil {
 		return
 	}
-	c.taken.open++
+	c.taken.count(call)
 	c.todo.lane.push(call)
 }
 
@@ -111,10 +111,7 @@ func (c *Conn) continuesLane(p *packet.Packet) bool {
 		return false
 	}
 	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
-		call.box.discard(err)
-		c.mu.Lock()
-		c.taken.lanePart = nil
-		c.mu.Unlock()
+		c.dropLanePart(err)
 		c.refundRefused(p)
 		c.out.control(c.form, c.errorPacket(p.CallID, "", err))
 		return true
@@ -132,6 +129,18 @@ func (c *Conn) continuesLane(p *packet.Packet) bool {
 	call.box.finish(io.EOF)
 	c.pushLane(call)
 	return true
+}
+
+// dropLanePart gives the one-way call up whose message has not arrived whole.
+func (c *Conn) dropLanePart(reason *packetrpc.Error) {
+	c.mu.Lock()
+	part, cost := c.taken.lanePart, c.taken.lane.withheld
+	c.taken.lanePart, c.taken.lane.withheld = nil, 0
+	c.refundLane(cost)
+	c.mu.Unlock()
+	if part != nil {
+		part.box.discard(reason)
+	}
 }
 
 // withhold keeps a part's cost until the message is whole, or gives it back at

@@ -13,9 +13,10 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
-// decodeAtOnce is how large a reply may be that the reading goroutine decodes,
-// right from where it was read; the caller decodes larger ones.
-const decodeAtOnce = 16 << 10
+// decodeAtOnce is how large a message may be that the reading goroutine decodes,
+// right from where it was read; whoever it is for decodes larger ones, from a
+// copy.
+const decodeAtOnce = lastFragmentMax
 
 // madeCalls is the calls that this side has made. Conn.mu guards it.
 type madeCalls struct {
@@ -147,8 +148,11 @@ func (c *Conn) callable(ctx context.Context, spec *packetrpc.Spec) error {
 
 // refusesCalls tells why no call can be made any more. c.mu is held.
 func (c *Conn) refusesCalls() *packetrpc.Error {
-	if c.ended != nil {
+	switch {
+	case c.ended != nil:
 		return c.ended
+	case c.closing != nil:
+		return c.closing
 	}
 	return c.made.refused
 }
@@ -268,11 +272,8 @@ func (c *Conn) unary(ctx context.Context, spec *packetrpc.Spec, request, respons
 		return err
 	}
 	p := c.opening(ctx, packet.KindRequest, call.id)
-	if err := c.send(ctx, &call.window, &p, spec, request); err != nil {
-		if !c.withdraw(call, err) {
-			<-call.done
-		}
-		return err
+	if err := c.send(ctx, &call.window, &p, spec, request); err != nil && c.withdraw(call, err) {
+		return err // otherwise the other side has ended the call, and its reply tells why
 	}
 	if !alone {
 		runtime.Gosched() // other callers' packets leave in the same write

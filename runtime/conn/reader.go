@@ -14,7 +14,7 @@ const (
 	// far that grows while reads fill it. One packet may make it grow further, as
 	// its bytes arrive, until it has been handled.
 	readBuffer    = 4 << 10
-	readBufferMax = 64 << 10
+	readBufferMax = 128 << 10
 )
 
 // reader is the bytes that have been read and not yet handled. It belongs to the
@@ -154,11 +154,11 @@ func (c *Conn) readingEnded(err error) {
 	c.in.over = true
 	reason := packetrpc.Errorf(packetrpc.CodeUnavailable, "reading failed: %w", err)
 	if errors.Is(err, io.EOF) {
-		reason = packetrpc.NewError(packetrpc.CodeUnavailable, errors.New("the other side closed the connection"))
+		reason = packetrpc.NewError(packetrpc.CodeUnavailable, errors.New("closed by the other side"))
 	}
 	c.mu.Lock()
-	if c.closing {
-		reason = packetrpc.NewError(packetrpc.CodeUnavailable, errors.New("this side closed the connection"))
+	if c.closing != nil {
+		reason = c.closing
 	}
 	patient := c.cfg.Plain && errors.Is(err, io.EOF) && c.taken.open > 0
 	if patient {
@@ -201,7 +201,7 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 		c.mu.Unlock()
 	case packet.KindClose:
 		c.in.over = true
-		text := "the other side closed the connection"
+		text := "closed by the other side"
 		if p.Reason != "" {
 			text += ": " + p.Reason
 		}

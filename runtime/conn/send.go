@@ -10,19 +10,27 @@ import (
 )
 
 // fragmentSize is how much of a message one packet carries in the binary form,
-// and what one call may put before another's packets.
-const fragmentSize = 64 << 10
+// and what one call may put before another's packets. The last fragment may be a
+// quarter larger, so that messages of a round size and their few bytes of
+// envelope stay in one packet.
+const (
+	fragmentSize    = 64 << 10
+	lastFragmentMax = fragmentSize + fragmentSize/4
+)
 
 // send queues a message of a call, with p as its envelope; a spec gives the
 // packet the action's name or number. It waits for credit and room. Nothing has
 // been sent when the error's outcome says so. Somebody must flush afterwards.
 func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, spec *packetrpc.Spec, message proto.Message) *packetrpc.Error {
+	if err := metadataFits(p.Metadata); err != nil {
+		return err
+	}
 	if c.form == packet.Binary {
 		size := packet.Size(message)
 		if err := c.fits(size); err != nil {
 			return err
 		}
-		if size <= fragmentSize {
+		if size <= lastFragmentMax {
 			if err := c.out.lock(ctx, window, false); err != nil {
 				return notSent(err)
 			}
@@ -75,7 +83,7 @@ func (c *Conn) sendEncoded(ctx context.Context, window *sendWindow, p *packet.Pa
 			return c.abandonFragments(window, err)
 		}
 		p.Data, p.More = data, false
-		if c.form == packet.Binary && len(data) > fragmentSize {
+		if c.form == packet.Binary && len(data) > lastFragmentMax {
 			p.Data, p.More = data[:fragmentSize], true
 		}
 		data = data[len(p.Data):]
@@ -140,6 +148,25 @@ func (c *Conn) fits(size int) *packetrpc.Error {
 		return err
 	}
 	return nil
+}
+
+// maxMetadata is how many bytes of metadata a packet carries.
+const maxMetadata = 32 << 10
+
+func metadataFits(metadata packetrpc.Metadata) *packetrpc.Error {
+	if metadata.Len() == 0 {
+		return nil
+	}
+	size := 0
+	for key, value := range metadata.All() {
+		size += len(key) + len(value)
+	}
+	if size <= maxMetadata {
+		return nil
+	}
+	err := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "metadata of %d bytes exceeds the limit of %d", size, maxMetadata)
+	err.Outcome = packetrpc.OutcomeNotSent
+	return err
 }
 
 func marshalError(err error) *packetrpc.Error {

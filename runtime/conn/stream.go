@@ -32,10 +32,9 @@ func (c *Conn) openStream(ctx context.Context, spec *packetrpc.Spec, request pro
 		return nil, err
 	}
 	p := c.opening(ctx, packet.KindRequest, call.id)
-	if err := c.send(ctx, &call.window, &p, spec, request); err != nil {
-		c.withdraw(call, err)
+	if err := c.send(ctx, &call.window, &p, spec, request); err != nil && c.withdraw(call, err) {
 		cancel()
-		return nil, err
+		return nil, err // otherwise the other side has ended the call, and Receive tells why
 	}
 	c.out.flushSoon()
 	s := &madeStream{conn: c, call: call, ctx: ctx, info: packetrpc.CallInfoFrom(ctx)}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 
 // takenCalls is the calls that the other side has made. Conn.mu guards it.
 type takenCalls struct {
-	calls map[uint64]*takenCall // those that packets can still be for
-	open  int                   // those whose handler has not returned, cancelled ones included
+	calls   map[uint64]*takenCall // those that packets can still be for
+	open    int                   // those that have not been answered, one-way and cancelled ones included
+	waiting int                   // those that are to be answered and whose handler has not returned
 
 	lane       laneWindow
 	lanePart   *takenCall       // the one-way call whose message has not arrived whole
@@ -37,6 +39,21 @@ func (t *takenCalls) abandon() map[uint64]*takenCall {
 	return calls
 }
 
+func (t *takenCalls) count(call *takenCall) {
+	t.open++
+	if call.reply {
+		call.counted = true
+		t.waiting++
+	}
+}
+
+func (t *takenCalls) uncount(call *takenCall) {
+	if call.counted {
+		call.counted = false
+		t.waiting--
+	}
+}
+
 // takenCall is a call that the other side has made. It is its handler's context,
 // which costs nothing that the handler does not use: the channel and the timer
 // come when somebody asks for them.
@@ -53,6 +70,7 @@ type takenCall struct {
 	laneCost int           // what the lane's window gets back once the call has run
 	response proto.Message // a client-streaming call's reply
 	reply    bool          // an answer is due
+	counted  bool          // it is among takenCalls.waiting; Conn.mu guards it
 	inLane   bool          // it runs in the lane
 	refusal  *packetrpc.Error
 
@@ -95,7 +113,7 @@ func (c *Conn) handleRequest(p *packet.Packet) {
 		return
 	}
 	c.taken.calls[call.id] = call
-	c.taken.open++
+	c.taken.count(call)
 	if !p.More || call.method.Stream != nil {
 		c.todo.queue.push(call)
 	}
@@ -146,10 +164,15 @@ func (t *takenCall) collecting() bool {
 	return t.box.end == nil
 }
 
+// maxCallID is the largest number that every JSON library keeps as it is.
+const maxCallID = 1<<53 - 1
+
 func (c *Conn) checkRequestID(id uint64) *packetrpc.Error {
 	switch {
 	case id == 0:
 		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a request needs a call id")
+	case id > maxCallID:
+		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "call id %d is above 2^53-1", id)
 	case c.isMine(id):
 		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "call id %d is of this side's calls", id)
 	case id < 3:
@@ -206,9 +229,9 @@ func (c *Conn) hasRoom(kind packet.Kind) *packetrpc.Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch limit := c.cfg.Local.MaxOpenCalls; {
-	case c.draining || c.closing:
+	case c.draining || c.closing != nil:
 		return packetrpc.Errorf(packetrpc.CodeUnavailable, "this side takes no new calls")
-	case kind == packet.KindRequest && limit > 0 && c.taken.open >= limit:
+	case kind == packet.KindRequest && limit > 0 && c.taken.waiting >= limit:
 		return packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%d calls are open (WithMaxOpenCalls)", limit)
 	}
 	return nil
@@ -393,13 +416,9 @@ func (c *Conn) handleCancel(p *packet.Packet) {
 		return // only callers cancel
 	}
 	c.mu.Lock()
-	if p.CallID != 0 && p.CallID == c.made.otherLaneID() {
-		part := c.taken.lanePart
-		c.taken.lanePart = nil
+	if p.CallID == c.made.otherLaneID() {
 		c.mu.Unlock()
-		if part != nil {
-			part.box.discard(errCanceled())
-		}
+		c.dropLanePart(errCanceled())
 		return
 	}
 	call := c.taken.calls[p.CallID]
@@ -428,7 +447,7 @@ func (c *Conn) endTaken(call *takenCall, reason *packetrpc.Error) {
 // runsAtOnce runs a handler that is declared not to block on this goroutine, the
 // reading one, if its answer can be queued without waiting.
 func (c *Conn) runsAtOnce(call *takenCall, p *packet.Packet) bool {
-	if !call.method.Spec.NonBlocking || call.request == nil || p.CallID == 0 || c.cfg.Plain {
+	if !call.method.Spec.NonBlocking || call.request == nil || p.CallID == 0 || c.cfg.Plain || !c.ready() {
 		return false
 	}
 	if !c.out.tryLock(&call.window) {
@@ -441,21 +460,49 @@ func (c *Conn) runsAtOnce(call *takenCall, p *packet.Packet) bool {
 	return true
 }
 
+// ready reports whether calls may be handled.
+func (c *Conn) ready() bool {
+	select {
+	case <-c.cfg.Ready:
+		return true
+	default:
+		return c.cfg.Ready == nil
+	}
+}
+
 // runCall runs a call's handler and answers.
 func (c *Conn) runCall(call *takenCall) {
+	if !c.ready() {
+		select {
+		case <-c.cfg.Ready:
+		case <-c.ctx.Done():
+		}
+	}
 	if call.held > 0 {
 		c.account.taken(call.held)
 	}
 	if call.over() != nil {
+		c.waitsNoMore(call)
 		return
 	}
 	response, err := c.invoke(call)
+	c.waitsNoMore(call)
 	if call.reply {
 		c.answer(call, response, err)
 	} else if err != nil {
 		c.cfg.Logger.Warn("packetrpc: a one-way handler failed", "action", call.method.Spec.Action, "error", err)
 	}
 	call.end(errReturned())
+}
+
+// waitsNoMore makes room for another call before the answer invites the caller
+// to open one.
+func (c *Conn) waitsNoMore(call *takenCall) {
+	if call.reply {
+		c.mu.Lock()
+		c.taken.uncount(call)
+		c.mu.Unlock()
+	}
 }
 
 // invoke runs the handler, behind the interceptors, and contains its panics. The
@@ -549,6 +596,10 @@ func (c *Conn) answer(call *takenCall, response proto.Message, err error) {
 	}
 	if err == nil {
 		p := c.responsePacket(call)
+		if failure := metadataFits(p.Metadata); failure != nil {
+			c.out.control(c.form, c.failurePacket(call, failure))
+			return
+		}
 		if call.method.Spec.Type == packetrpc.OneWay || call.method.Spec.Type.StreamsReplies() {
 			c.out.control(c.form, &p)
 			return
@@ -571,7 +622,7 @@ func (c *Conn) answerNow(call *takenCall, response proto.Message, err error) {
 		return
 	}
 	size := packet.Size(response)
-	if c.form == packet.Binary && size <= fragmentSize && c.fits(size) == nil && c.out.tryLock(&call.window) {
+	if c.form == packet.Binary && size <= lastFragmentMax && c.fits(size) == nil && c.out.tryLock(&call.window) {
 		p := c.responsePacket(call)
 		if err := c.encode(&call.window, &p, nil, response, size); err != nil {
 			c.out.control(c.form, c.failurePacket(call, err))
@@ -619,7 +670,9 @@ func (c *Conn) responsePacket(call *takenCall) packet.Packet {
 
 func (c *Conn) failurePacket(call *takenCall, failure error) *packet.Packet {
 	p := c.errorPacket(call.id, "", packetrpc.AsError(failure))
-	p.Metadata = call.takeMetadata()
+	if metadata := call.takeMetadata(); metadataFits(metadata) == nil {
+		p.Metadata = metadata
+	}
 	return p
 }
 
@@ -633,10 +686,31 @@ func (c *Conn) errorPacket(id uint64, action string, reason *packetrpc.Error) *p
 		Details:    reason.Details,
 		RetryAfter: reason.RetryAfter,
 	}
+	shortenError(p)
 	if id == 0 && c.form == packet.JSON {
 		p.Action = action
 	}
 	return p
+}
+
+const (
+	maxErrorMessage = 8 << 10
+	maxErrorDetails = 32 << 10
+)
+
+// shortenError makes an error fit a packet whatever a handler has put into it.
+func shortenError(p *packet.Packet) {
+	if len(p.Message) > maxErrorMessage {
+		p.Message = strings.ToValidUTF8(p.Message[:maxErrorMessage], "") + "…"
+	}
+	size := 0
+	for i, detail := range p.Details {
+		size += len(detail.GetTypeUrl()) + len(detail.GetValue())
+		if size > maxErrorDetails {
+			p.Details = p.Details[:i]
+			return
+		}
+	}
 }
 
 // finished closes the books of a call whose handler has returned, or never ran.
@@ -646,6 +720,7 @@ func (c *Conn) finished(call *takenCall) {
 		delete(c.taken.calls, call.id)
 	}
 	c.taken.open--
+	c.taken.uncount(call)
 	if call.inLane {
 		c.refundLane(call.laneCost)
 		c.releaseLane()

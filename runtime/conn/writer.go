@@ -99,7 +99,7 @@ func (w *writer) lock(ctx context.Context, call *sendWindow, continues bool) err
 		w.mu.Lock()
 		if err != nil {
 			queue.leave(place)
-			w.unlock(nil)
+			w.unlock(call) // a turn of the call's line may have been spent on getting here
 			return contextError(ctx)
 		}
 		served = queue

@@ -383,8 +383,10 @@ func notKey(key string) error {
 	return fmt.Errorf("%s is not a key: keys are lower-case letters, digits, '-', '_' and '.'", quoteShort(key))
 }
 
-// parseMetadata parses a packetrpc.v1.Metadata.
+// parseMetadata parses a packetrpc.v1.Metadata. Key and value are parts of one
+// string, which saves an allocation.
 func parseMetadata(b []byte) (key, value string, err error) {
+	whole := string(b)
 	for len(b) > 0 {
 		number, typ, n := fieldTag(b)
 		if n <= 0 {
@@ -396,10 +398,11 @@ func parseMetadata(b []byte) (key, value string, err error) {
 			if text, n = lengthDelimited(b); !utf8.Valid(text) {
 				return "", "", errNotUTF8
 			}
-			if number == 1 {
-				key = string(text)
+			end := len(whole) - len(b) + max(n, 0)
+			if part := whole[end-len(text) : end]; number == 1 {
+				key = part
 			} else {
-				value = string(text)
+				value = part
 			}
 		} else {
 			n = protowire.ConsumeFieldValue(number, typ, b)

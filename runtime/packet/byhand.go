@@ -3,16 +3,21 @@ package packet
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 )
 
-// Create makes a request packet in the JSON form, created now. The data must be a
+// Create makes a request packet in the JSON form, created now; see "5. JSON form"
+// of docs/PROTOCOL.md. The action must not be empty. The data must be a
 // JSON object: nil for an empty one, a protobuf message, a [json.RawMessage], or
 // anything that [json.Marshal] makes an object of.
 func Create(action string, data any) (*Packet, error) {
+	if action == "" {
+		return nil, errors.New("a request needs an action")
+	}
 	object, err := objectOf(data)
 	if err != nil {
 		return nil, fmt.Errorf("data of %s: %w", quoteShort(action), err)

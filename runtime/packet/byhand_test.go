@@ -62,7 +62,8 @@ func ExampleDecode() {
 	// PACKETNAME 2024-04-05 19:34:38.9 +0000 UTC text 5
 }
 
-// What an object that a Splitter found says in words.
+// The packets in bytes as they come from a connection; the last one is not there
+// yet in full.
 func ExampleSplitter() {
 	unread := []byte(`{"action":"CorePing","data":{}} {"action":"SEND","da`)
 	s := packet.NewSplitter(packet.JSON, 4<<20)
@@ -128,6 +129,9 @@ func TestCreateRefuses(t *testing.T) {
 		if p, err := packet.Create("A", test.data); err == nil || err.Error() != test.want {
 			t.Errorf("got %v, %v, want error %s", p, err, test.want)
 		}
+	}
+	if _, err := packet.Create("", nil); err == nil || err.Error() != "a request needs an action" {
+		t.Errorf("no action: %v", err)
 	}
 	if _, err := packet.Create("A", &packetrpcv1.HandshakeRequest{Username: "\xff"}); err == nil {
 		t.Error("a message that is not UTF-8: no error")

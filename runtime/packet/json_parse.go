@@ -77,11 +77,11 @@ func (r *reader) set(key, raw []byte) error {
 	if field == 0 {
 		return r.other.add(key)
 	}
-	if bit := uint32(1) << field; r.known&bit != 0 {
+	bit := uint32(1) << field
+	if r.known&bit != 0 {
 		return twice(key)
-	} else {
-		r.known |= bit
 	}
+	r.known |= bit
 	if raw[0] == 'n' && field != fieldData {
 		return nil
 	}

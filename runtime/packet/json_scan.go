@@ -34,7 +34,15 @@ func (s *scanner) fail(wanted string) error {
 	if s.pos >= len(s.in) {
 		return &syntaxError{s.pos, wanted + " wanted, the text ends"}
 	}
-	return &syntaxError{s.pos, fmt.Sprintf("%s wanted, found %q", wanted, s.in[s.pos])}
+	return &syntaxError{s.pos, wanted + " wanted, found " + quoteByte(s.in[s.pos])}
+}
+
+// quoteByte shows a byte: a part of a letter beyond ASCII is none to be shown.
+func quoteByte(c byte) string {
+	if c < 0x80 {
+		return fmt.Sprintf("%q", c)
+	}
+	return fmt.Sprintf("0x%02x", c)
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }

@@ -21,7 +21,7 @@ func (s *jsonSplitter) next(unread []byte, limit int) (body []byte, n int, err e
 			return nil, n, nil
 		}
 		if unread[0] != '{' {
-			return nil, 0, fmt.Errorf("a JSON packet begins with '{', not with %q", unread[0])
+			return nil, 0, fmt.Errorf("a JSON packet begins with '{', not with %s", quoteByte(unread[0]))
 		}
 	}
 	if s.dropping {
@@ -97,7 +97,7 @@ func (s *jsonSplitter) scanString(window []byte) error {
 		}
 		c := window[s.pos]
 		if c < ' ' {
-			return fmt.Errorf("not JSON: the control character %q in a string", c)
+			return fmt.Errorf("not JSON: the control character %s in a string", quoteByte(c))
 		}
 		s.pos++
 		if c == '"' && !s.escaped {
@@ -123,7 +123,7 @@ func (s *jsonSplitter) scanValue(window []byte) error {
 			err = s.close(c)
 		default:
 			if c < ' ' && !isSpace(c) || c >= 0x7f {
-				err = fmt.Errorf("not JSON: %q outside of a string", c)
+				err = fmt.Errorf("not JSON: %s outside of a string", quoteByte(c))
 			}
 		}
 		if err != nil {
@@ -156,7 +156,7 @@ func (s *jsonSplitter) close(bracket byte) error {
 	level := s.depth - 1
 	array := s.arrays[level/64]&(1<<(level%64)) != 0
 	if array != (bracket == ']') {
-		return fmt.Errorf("not JSON: %q closes what another bracket opened", bracket)
+		return fmt.Errorf("not JSON: %s closes what another bracket opened", quoteByte(bracket))
 	}
 	s.depth--
 	return nil

@@ -1,0 +1,6 @@
+// Package client connects to a server. A connected [Client] makes calls, and
+// handles those that the server makes.
+//
+//	conn, err := client.Dial(ctx, "127.0.0.1:25565", client.WithPassword("demo", "test"))
+//	reply, err := chatv1packetrpc.NewChatServiceClient(conn).Send(ctx, request)
+package client

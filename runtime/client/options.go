@@ -1,0 +1,153 @@
+package client
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/packetrpc/packetrpc/runtime/conn"
+	"github.com/packetrpc/packetrpc/runtime/internal/setup"
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// defaultDialTimeout is how long connecting may take when the context of Dial has
+// no deadline.
+const defaultDialTimeout = 10 * time.Second
+
+// Option changes what [Dial] makes.
+type Option func(*options)
+
+// Dialer opens a connection to an address, as [net.Dialer.DialContext] does.
+type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// options is what the options have set.
+type options struct {
+	username, password string
+	allowPlaintext     bool
+	form               packet.Form
+	dialer             Dialer
+
+	handlers     *packetrpc.Handlers
+	interceptors []packetrpc.Interceptor
+	limits       conn.Limits
+	runningCalls int
+	writeTimeout time.Duration
+	logger       *slog.Logger
+}
+
+func newOptions(list []Option) options {
+	o := options{
+		form:         packet.Binary,
+		dialer:       new(net.Dialer).DialContext,
+		limits:       conn.DefaultLimits(),
+		runningCalls: conn.DefaultMaxRunningCalls,
+		writeTimeout: conn.DefaultWriteTimeout,
+	}
+	for _, option := range list {
+		option(&o)
+	}
+	o.logger = setup.Logger(o.logger)
+	return o
+}
+
+// check refuses options that nothing could work with.
+func (o *options) check() error {
+	err := setup.CheckLimits(o.limits)
+	if err == nil {
+		err = setup.CheckNumbers("client",
+			setup.Number{Option: "WithMaxRunningCalls", Value: int64(o.runningCalls), Least: 1},
+			setup.Number{Option: "WithWriteTimeout", Value: int64(o.writeTimeout), Least: 1})
+	}
+	if err == nil {
+		err = o.handlers.Err()
+	}
+	return err
+}
+
+// WithPassword sets the name and the password that the client shakes hands with.
+// The default is none of either. Over a connection that is not encrypted and
+// leaves this machine no password is sent, and Dial fails, unless
+// [AllowPlaintextPassword] is given.
+func WithPassword(name, password string) Option {
+	return func(o *options) { o.username, o.password = name, password }
+}
+
+// WithName sets the name that the client shakes hands with, without a password.
+// The default is none.
+func WithName(name string) Option {
+	return func(o *options) { o.username, o.password = name, "" }
+}
+
+// AllowPlaintextPassword sends the password over connections that are not
+// encrypted, wherever they lead: whoever can see the network reads it. Refusing
+// to is the default.
+func AllowPlaintextPassword() Option {
+	return func(o *options) { o.allowPlaintext = true }
+}
+
+// WithHandlers sets what the client handles when the server calls it. The default
+// is nothing: the server's calls then fail with unimplemented.
+func WithHandlers(handlers *packetrpc.Handlers) Option {
+	return func(o *options) { o.handlers = handlers }
+}
+
+// WithJSON writes packets as JSON, which people can read, instead of the binary
+// form, which is the default and smaller and faster.
+func WithJSON() Option {
+	return func(o *options) { o.form = packet.JSON }
+}
+
+// WithInterceptors adds interceptors, which wrap every call in both directions;
+// the first one given is the outermost. The default is none.
+func WithInterceptors(interceptors ...packetrpc.Interceptor) Option {
+	return func(o *options) { o.interceptors = append(o.interceptors, interceptors...) }
+}
+
+// WithDialer sets how connections are opened; the network is "tcp" or "unix". A
+// dialer that returns TLS connections makes for an encrypted connection. The
+// default is that of a zero [net.Dialer].
+func WithDialer(dial Dialer) Option {
+	return func(o *options) { o.dialer = dial }
+}
+
+// WithMaxMessageSize sets the size in bytes of the largest message that the
+// client takes. The server learns it in the handshake and refuses to send larger
+// ones. The default is 4 MiB.
+func WithMaxMessageSize(size int) Option {
+	return func(o *options) { o.limits.MaxMessageSize = size }
+}
+
+// WithMaxOpenCalls sets how many calls the server may have open at once on the
+// connection; those beyond wait at the server. The default is 4,096; 0 is any
+// number.
+func WithMaxOpenCalls(limit int) Option {
+	return func(o *options) { o.limits.MaxOpenCalls = limit }
+}
+
+// WithMaxRunningCalls sets how many handlers may run at once; further calls wait.
+// The default is 256.
+func WithMaxRunningCalls(limit int) Option {
+	return func(o *options) { o.runningCalls = limit }
+}
+
+// WithWindow sets how many bytes the server may send ahead of what the client has
+// taken, in one call and on the connection. The defaults are 256 KiB and 1 MiB; 0
+// is any number.
+func WithWindow(call, connection int) Option {
+	return func(o *options) { o.limits.CallWindow, o.limits.ConnectionWindow = call, connection }
+}
+
+// WithWriteTimeout sets for how long the server may take nothing of what is being
+// sent to it before the connection ends. The default is 10 s.
+func WithWriteTimeout(limit time.Duration) Option {
+	return func(o *options) { o.writeTimeout = limit }
+}
+
+// WithLogger sets where the client logs handlers that panic and one-way calls
+// that fail, as errors. The default passes them on to slog's default logger and
+// drops what is less.
+func WithLogger(logger *slog.Logger) Option {
+	return func(o *options) { o.logger = logger }
+}

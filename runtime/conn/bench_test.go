@@ -1,0 +1,64 @@
+package conn_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// BenchmarkUnary is whole calls with 16 bytes each way on one connection, both
+// ends in this process.
+func BenchmarkUnary(b *testing.B) {
+	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+		for _, spec := range []*packetrpc.Spec{echo, inline} {
+			for _, callers := range []int{1, 8, 64, 1024} {
+				b.Run(fmt.Sprintf("%v/%s/%d", form, spec.Action, callers), func(b *testing.B) {
+					p := newPair(b, form, nil)
+					in := wrapperspb.String("0123456789abcdef")
+					var left atomic.Int64
+					left.Store(int64(b.N))
+					var all sync.WaitGroup
+					b.ReportAllocs()
+					b.ResetTimer()
+					for range callers {
+						all.Go(func() {
+							for left.Add(-1) >= 0 {
+								if _, err := packetrpc.CallUnary[text](context.Background(), p.dialled, spec, in); err != nil {
+									b.Error(err)
+									return
+								}
+							}
+						})
+					}
+					all.Wait()
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkStream is messages of 16 bytes in one direction.
+func BenchmarkStream(b *testing.B) {
+	p := newPair(b, packet.Binary, nil)
+	in := wrapperspb.String("0123456789abcdef")
+	upload, err := packetrpc.CallClientStream[text, text](context.Background(), p.dialled, join)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := upload.Send(in); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := upload.CloseAndReceive(); err != nil {
+		b.Fatal(err)
+	}
+}

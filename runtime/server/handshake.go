@@ -1,0 +1,298 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/packetrpc/packetrpc/runtime/conn"
+	"github.com/packetrpc/packetrpc/runtime/internal/setup"
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/session"
+)
+
+// maxAttempts is how many packets a person who types JSON may send before one
+// begins a handshake.
+const maxAttempts = 16
+
+// refusalTime is how long telling a client why it is refused may take, and
+// lingerBytes how much of what it has sent is read to that end; see linger.
+const (
+	refusalTime = 500 * time.Millisecond
+	lingerBytes = 64 << 10
+)
+
+// handshake is a connection on its way to becoming a member. One goroutine uses
+// it.
+type handshake struct {
+	server   *Server
+	nc       net.Conn
+	deadline time.Time
+	// opening is nil until the client's first bytes have told the form.
+	opening *conn.Opening
+	// last is the last packet received, or nil. Its data may be gone.
+	last *packet.Packet
+	// told: the client knows already why it is refused.
+	told bool
+}
+
+// serveHandshake shakes hands with a client and makes it a member.
+func (s *Server) serveHandshake(nc net.Conn, origin netip.Prefix) {
+	h := &handshake{server: s, nc: nc, deadline: time.Now().Add(s.options.handshakeTimeout)}
+	m, err := h.run()
+	if err != nil {
+		h.refuse(err)
+		nc.Close()
+		s.halfOpen.leave(origin)
+		return
+	}
+	s.halfOpen.leave(origin)
+	s.admit(m)
+}
+
+// run does the handshake, up to the answer. The member that it returns has a
+// reserved place in the registry.
+func (h *handshake) run() (*member, error) {
+	s := h.server
+	h.nc.SetDeadline(h.deadline)
+	interrupt := context.AfterFunc(s.life, func() { h.nc.SetReadDeadline(time.Unix(1, 0)) })
+	defer interrupt()
+	request, err := h.receive()
+	if err != nil {
+		return nil, err
+	}
+	if !interrupt() {
+		return nil, errShuttingDown
+	}
+	identity, err := h.authenticate(request.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.registry.reserve(); err != nil {
+		return nil, err
+	}
+	m, err := h.answer(request, identity)
+	if err != nil {
+		s.registry.release()
+		return nil, err
+	}
+	h.nc.SetDeadline(time.Time{})
+	return m, nil
+}
+
+// receive waits for the client's handshake. In the JSON form, which people type,
+// it asks for one when something else comes.
+func (h *handshake) receive() (session.Request, error) {
+	opening, err := conn.Accept(h.nc)
+	if err != nil {
+		h.told = !isTimeout(err)
+		return session.Request{}, err
+	}
+	h.opening = opening
+	for attempt := 1; ; attempt++ {
+		if h.last, err = opening.Receive(); err != nil {
+			h.last = nil
+			return session.Request{}, err
+		}
+		if session.IsRequest(h.last) || opening.Form() != packet.JSON || attempt == maxAttempts {
+			return session.ParseRequest(opening.Form(), h.last, h.nc.RemoteAddr())
+		}
+		if err := opening.Send(session.NewRefusal(packet.JSON, h.last, session.ErrNoHandshake)); err != nil {
+			return session.Request{}, err
+		}
+	}
+}
+
+// authenticate finds out who the client is.
+func (h *handshake) authenticate(credentials session.Credentials) (packetrpc.Identity, error) {
+	s := h.server
+	if s.options.authenticator == nil {
+		identity, err := session.Authenticate(s.life, nil, credentials)
+		return s.options.granted(identity), err
+	}
+	ctx, cancel := context.WithDeadline(s.life, h.deadline)
+	defer cancel()
+	var identity packetrpc.Identity
+	err := s.guarded("the authenticator", func() (err error) {
+		identity, err = session.Authenticate(ctx, s.options.authenticator, credentials)
+		return err
+	})
+	var coded *packetrpc.Error
+	switch {
+	case err == nil:
+		return s.options.granted(identity), nil
+	case errors.As(err, &coded):
+		return packetrpc.Identity{}, err
+	case ctx.Err() != nil:
+		return packetrpc.Identity{}, h.tooLate()
+	default:
+		s.options.logger.Error("packetrpc: authenticating failed",
+			"username", credentials.Username, "address", credentials.RemoteAddr, "error", err)
+		return packetrpc.Identity{}, session.ErrCredentials
+	}
+}
+
+// answer makes the client's session, tells the client about it, and hands its
+// connection over.
+func (h *handshake) answer(request session.Request, identity packetrpc.Identity) (*member, error) {
+	s := h.server
+	created := s.sessions.Create(identity)
+	answer, err := session.NewAnswer(h.opening.Form(), request, created, s.options.limits.Proto())
+	if err == nil {
+		err = h.opening.Send(answer)
+	}
+	if err != nil {
+		s.sessions.Remove(created)
+		return nil, err
+	}
+	m := &member{
+		server:    s,
+		session:   created,
+		connected: time.Now(),
+		encrypted: setup.Encrypted(h.nc),
+		ready:     make(chan struct{}),
+	}
+	m.conn = conn.New(h.opening, conn.Config{
+		Plain:           request.Plain,
+		Token:           created.Token().Reveal(),
+		Local:           s.options.limits,
+		Remote:          conn.LimitsFromProto(request.Limits),
+		MaxRunningCalls: s.options.runningCalls,
+		Handlers:        &s.handlers,
+		Interceptor:     s.interceptor,
+		Authorize:       m.authorize,
+		Ready:           m.ready,
+		Workers:         s.workers,
+		WriteTimeout:    s.options.writeTimeout,
+		Logger:          s.options.logger,
+	})
+	created.Attach(m.conn)
+	return m, nil
+}
+
+// tooLate is what a client is told whose handshake was interrupted.
+func (h *handshake) tooLate() error {
+	if h.server.life.Err() != nil {
+		return errShuttingDown
+	}
+	return packetrpc.Errorf(packetrpc.CodeDeadlineExceeded,
+		"the handshake took more than %v", h.server.options.handshakeTimeout)
+}
+
+// refuse tells the client why its handshake failed, as far as it is there to
+// listen.
+func (h *handshake) refuse(err error) {
+	logger := h.server.options.logger
+	if isGone(err) {
+		logger.Debug("packetrpc: gone before the handshake", "address", h.nc.RemoteAddr(), "error", err)
+		return
+	}
+	if isTimeout(err) {
+		err = h.tooLate()
+	}
+	logger.Warn("packetrpc: handshake refused", "address", h.nc.RemoteAddr(), "error", err)
+	h.nc.SetDeadline(time.Now().Add(refusalTime))
+	if !h.told && h.tell(err) != nil {
+		return
+	}
+	h.linger()
+}
+
+// tell sends the refusal. A client that has not sent a byte is told in JSON,
+// which a person can read.
+func (h *handshake) tell(err error) error {
+	var coded *packetrpc.Error
+	if !errors.As(err, &coded) {
+		coded = packetrpc.NewError(packetrpc.CodeInvalidArgument, err)
+	}
+	if h.opening == nil {
+		refusal := session.NewRefusal(packet.JSON, nil, coded)
+		_, err := h.nc.Write(packet.AppendJSON(nil, refusal))
+		return err
+	}
+	return h.opening.Send(session.NewRefusal(h.opening.Form(), h.last, coded))
+}
+
+// linger lets the client read the refusal. Closing a socket that holds unread
+// bytes would reset the connection, and the client would lose what it has not
+// read yet.
+func (h *handshake) linger() {
+	if h.server.life.Err() != nil {
+		return
+	}
+	if closer, ok := h.nc.(interface{ CloseWrite() error }); ok && closer.CloseWrite() == nil {
+		io.CopyN(io.Discard, h.nc, lingerBytes)
+	}
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// isGone reports whether an error says that the other side is no longer there.
+func isGone(err error) bool {
+	for _, gone := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
+}
+
+// admit puts a client that has shaken hands into the registry, and then lets its
+// calls be handled. The calling goroutine is counted in s.running.
+func (s *Server) admit(m *member) {
+	m.conn.Start(m)
+	err := s.registry.add(m)
+	if err != nil {
+		m.conn.Close(shuttingDown)
+	} else {
+		s.connected(m)
+	}
+	close(m.ready)
+	s.running.Add(1)
+	context.AfterFunc(m.conn.Context(), func() {
+		defer s.running.Done()
+		s.left(m, err == nil)
+	})
+}
+
+// connected tells that a client has come.
+func (s *Server) connected(m *member) {
+	s.options.logger.Debug("packetrpc: connected", "client", m.ID(), "name", m.session.Name(), "address", m.RemoteAddr())
+	if hook := s.options.connected; hook != nil {
+		s.guarded("the connected hook", func() error {
+			hook(m)
+			return nil
+		})
+	}
+}
+
+// left takes a client whose connection has ended out of the registry, and waits
+// for its handlers. wasConnected: [Server.connected] has been called.
+func (s *Server) left(m *member, wasConnected bool) {
+	s.registry.remove(m)
+	if m.session.Detach(m.conn) {
+		s.sessions.Remove(m.session)
+	}
+	if wasConnected {
+		s.disconnected(m)
+	}
+	m.conn.Wait()
+}
+
+// disconnected tells that a client has gone.
+func (s *Server) disconnected(m *member) {
+	reason := context.Cause(m.conn.Context())
+	s.options.logger.Debug("packetrpc: disconnected", "client", m.ID(), "name", m.session.Name(), "reason", reason)
+	if hook := s.options.disconnected; hook != nil {
+		s.guarded("the disconnected hook", func() error {
+			hook(m, reason)
+			return nil
+		})
+	}
+}

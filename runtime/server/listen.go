@@ -1,0 +1,121 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/packetrpc/packetrpc/runtime/internal/setup"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// ListenAndServe listens on the address of [WithAddress] and serves it, as
+// [Server.Serve] does. A Unix socket whose server is gone is replaced, and the
+// socket is removed at the end.
+func (s *Server) ListenAndServe(ctx context.Context) error {
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	network, where, err := setup.ParseAddress(s.options.address)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(ctx, network, where)
+	if err != nil {
+		return listenError(s.options.address, err)
+	}
+	return s.Serve(ctx, listener)
+}
+
+func listen(ctx context.Context, network, where string) (net.Listener, error) {
+	if network == "unix" {
+		if err := removeStale(ctx, where); err != nil {
+			return nil, err
+		}
+	}
+	return new(net.ListenConfig).Listen(ctx, network, where)
+}
+
+// answerTime is how long a Unix socket that exists has to answer before it
+// counts as taken all the same.
+const answerTime = time.Second
+
+// removeStale removes a Unix socket that nobody listens on any more. It leaves
+// everything else alone, for listening to fail on.
+func removeStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != fs.ModeSocket {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	nc, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err == nil {
+		nc.Close()
+		return syscall.EADDRINUSE
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return nil
+	}
+	return os.Remove(path)
+}
+
+// listenError says in words why an address cannot be listened on.
+func listenError(address string, err error) error {
+	code, why := packetrpc.CodeUnavailable, ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		code, why = packetrpc.CodeAlreadyExists, "is taken by another program; choose another with server.WithAddress"
+		if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix && !isSocket(path) {
+			why = "is a file and no socket; choose another with server.WithAddress"
+		}
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		code, why = packetrpc.CodeInvalidArgument, "is none of this machine's; choose another with server.WithAddress"
+	case errors.Is(err, fs.ErrPermission):
+		code, why = packetrpc.CodePermissionDenied, "may not be listened on by this user; choose another with server.WithAddress"
+	case errors.Is(err, fs.ErrNotExist):
+		code, why = packetrpc.CodeInvalidArgument, "is in a folder that does not exist"
+	case isLookup(err):
+		code, why = packetrpc.CodeInvalidArgument, "names a host that cannot be found"
+	default:
+		return packetrpc.Errorf(code, "address %s cannot be listened on: %w", address, err)
+	}
+	coded := packetrpc.NewError(code, err)
+	coded.Message = "address " + address + " " + why
+	return coded
+}
+
+func isSocket(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().Type() == fs.ModeSocket
+}
+
+func isLookup(err error) bool {
+	var lookup *net.DNSError
+	return errors.As(err, &lookup)
+}
+
+// checkExposure refuses to listen where others can reach the server without what
+// keeps them out.
+func (s *Server) checkExposure(addr net.Addr) error {
+	if setup.Local(addr) {
+		return nil
+	}
+	var missing []string
+	if !s.options.allowPlaintext {
+		missing = append(missing, "connections are not encrypted (server.AllowPlaintext accepts that)")
+	}
+	if s.options.authenticator == nil && !s.options.allowAnonymous {
+		missing = append(missing, "nobody is authenticated (server.WithAuthenticator changes that, server.AllowAnonymous accepts it)")
+	}
+	if missing == nil {
+		return nil
+	}
+	return packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
+		"address %s is reached from beyond this machine, and %s", addr, strings.Join(missing, ", and "))
+}

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"net"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/packetrpc/packetrpc/runtime/conn"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/session"
+)
+
+// member is a connected client: the [packetrpc.Peer] that handlers and the users
+// of the registry see.
+type member struct {
+	// Set before the member is put into the registry and not changed after that.
+	server    *Server
+	conn      *conn.Conn
+	session   *session.Session
+	connected time.Time
+	encrypted bool
+
+	// ready is closed when the member is in the registry and the connected hook has
+	// returned; the connection holds the client's calls back until then.
+	ready chan struct{}
+
+	// arrival orders the members; the registry sets it when it takes the member.
+	arrival uint64
+
+	// The registry's lock guards these.
+	groups map[string]struct{}
+	gone   bool // out of the registry, so that it can join no more groups
+}
+
+func (m *member) CallUnary(ctx context.Context, spec *packetrpc.Spec, request, response proto.Message) error {
+	return m.conn.CallUnary(ctx, spec, request, response)
+}
+
+func (m *member) CallOneWay(ctx context.Context, spec *packetrpc.Spec, message proto.Message) error {
+	return m.conn.CallOneWay(ctx, spec, message)
+}
+
+func (m *member) OpenStream(ctx context.Context, spec *packetrpc.Spec, request proto.Message) (packetrpc.Stream, error) {
+	return m.conn.OpenStream(ctx, spec, request)
+}
+
+func (m *member) ID() string                   { return string(m.session.ID()) }
+func (m *member) Identity() packetrpc.Identity { return m.session.Identity() }
+func (m *member) RemoteAddr() net.Addr         { return m.conn.RemoteAddr() }
+func (m *member) Context() context.Context     { return m.conn.Context() }
+func (m *member) Disconnect(reason string)     { m.conn.Close(reason) }
+func (m *member) Join(group string) error      { return m.server.registry.join(m, group) }
+func (m *member) Groups() []string             { return m.server.registry.groupsOf(m) }
+
+func (m *member) Leave(group string) error {
+	m.server.registry.leave(m, group)
+	return nil
+}
+
+// authorize refuses calls that the client has no role for.
+func (m *member) authorize(spec *packetrpc.Spec) error {
+	if m.session.HasRole(spec.Requires) {
+		return nil
+	}
+	return needsRole(spec.Action, spec.Requires)
+}
+
+func needsRole(action, role string) error {
+	return packetrpc.Errorf(packetrpc.CodePermissionDenied, "action %s needs the role %q", action, role)
+}
+
+// form says how packets travel, as CoreInfo tells it.
+func (m *member) form() string {
+	if m.conn.Plain() {
+		return "plain"
+	}
+	return m.conn.Form().String()
+}
+
+// granted returns an identity with the roles that [WithRoles] gives it.
+func (o *options) granted(identity packetrpc.Identity) packetrpc.Identity {
+	for _, role := range o.roles[identity.Name] {
+		if !slices.Contains(identity.Roles, role) {
+			identity.Roles = append(slices.Clip(identity.Roles), role)
+		}
+	}
+	return identity
+}

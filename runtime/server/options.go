@@ -1,0 +1,216 @@
+package server
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/packetrpc/packetrpc/runtime/conn"
+	"github.com/packetrpc/packetrpc/runtime/internal/setup"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/session"
+)
+
+// DefaultAddress is where a server listens unless [WithAddress] says otherwise.
+const DefaultAddress = "127.0.0.1:25565"
+
+// The defaults of the options.
+const (
+	defaultGracePeriod      = 5 * time.Second
+	defaultHandshakeTimeout = 5 * time.Second
+	defaultHalfOpen         = 4096
+	defaultHalfOpenAddress  = 1024
+)
+
+// Option changes what [New] makes.
+type Option func(*options)
+
+// options is what the options have set. It does not change after New.
+type options struct {
+	address          string
+	gracePeriod      time.Duration
+	handshakeTimeout time.Duration
+	halfOpen         int
+	halfOpenAddress  int
+	maxConnections   int
+
+	authenticator  session.Authenticator
+	roles          map[string][]string
+	allowPlaintext bool
+	allowAnonymous bool
+	closedList     bool
+
+	limits       conn.Limits
+	runningCalls int
+	writeTimeout time.Duration
+	interceptors []packetrpc.Interceptor
+
+	connected    func(packetrpc.Peer)
+	disconnected func(packetrpc.Peer, error)
+	logger       *slog.Logger
+}
+
+func newOptions(list []Option) options {
+	o := options{
+		address:          DefaultAddress,
+		gracePeriod:      defaultGracePeriod,
+		handshakeTimeout: defaultHandshakeTimeout,
+		halfOpen:         defaultHalfOpen,
+		halfOpenAddress:  defaultHalfOpenAddress,
+		roles:            make(map[string][]string),
+		limits:           conn.DefaultLimits(),
+		runningCalls:     conn.DefaultMaxRunningCalls,
+		writeTimeout:     conn.DefaultWriteTimeout,
+	}
+	for _, option := range list {
+		option(&o)
+	}
+	o.logger = setup.Logger(o.logger)
+	return o
+}
+
+// check refuses options that nothing could work with.
+func (o *options) check() error {
+	if err := setup.CheckLimits(o.limits); err != nil {
+		return err
+	}
+	return setup.CheckNumbers("server",
+		setup.Number{Option: "WithMaxRunningCalls", Value: int64(o.runningCalls), Least: 1},
+		setup.Number{Option: "WithMaxConnections", Value: int64(o.maxConnections)},
+		setup.Number{Option: "WithMaxHalfOpen, for an address", Value: int64(o.halfOpenAddress), Least: 1},
+		setup.Number{Option: "WithMaxHalfOpen, in all", Value: int64(o.halfOpen), Least: 1},
+		setup.Number{Option: "WithHandshakeTimeout", Value: int64(o.handshakeTimeout), Least: 1},
+		setup.Number{Option: "WithGracePeriod", Value: int64(o.gracePeriod)},
+		setup.Number{Option: "WithWriteTimeout", Value: int64(o.writeTimeout), Least: 1})
+}
+
+// WithAddress sets where [Server.ListenAndServe] listens: "host:port", or
+// "unix:/path" for a Unix socket. The default is [DefaultAddress].
+func WithAddress(address string) Option {
+	return func(o *options) { o.address = address }
+}
+
+// WithGracePeriod sets how long running calls may go on when the context of
+// [Server.Serve] has ended. The default is 5 s; 0 ends them at once.
+func WithGracePeriod(period time.Duration) Option {
+	return func(o *options) { o.gracePeriod = period }
+}
+
+// WithHandshakeTimeout sets how long a client may take to shake hands, from the
+// moment that it is accepted. The default is 5 s.
+func WithHandshakeTimeout(limit time.Duration) Option {
+	return func(o *options) { o.handshakeTimeout = limit }
+}
+
+// WithMaxHalfOpen sets how many connections may be without a handshake at once,
+// from one address and in all; those beyond are closed as they come. An address
+// is an IPv4 address or the /64 network of an IPv6 one. Connections that have no
+// IP address, as over Unix sockets, count in all only. The defaults are 1,024
+// and 4,096.
+func WithMaxHalfOpen(address, all int) Option {
+	return func(o *options) { o.halfOpenAddress, o.halfOpen = address, all }
+}
+
+// WithMaxConnections sets how many clients may be connected at once; the
+// handshakes of those beyond fail with resource_exhausted. The default is 0, any
+// number.
+func WithMaxConnections(limit int) Option {
+	return func(o *options) { o.maxConnections = limit }
+}
+
+// WithAuthenticator sets who tells the clients' identities. Without one, which is
+// the default, every client is who it says it is, and the server refuses to
+// listen beyond loopback unless [AllowAnonymous] is given.
+func WithAuthenticator(authenticator session.Authenticator) Option {
+	return func(o *options) { o.authenticator = authenticator }
+}
+
+// WithRoles grants roles to the clients of a name, beside those that the
+// authenticator grants them. It may be given several times. Without an
+// authenticator a name proves nothing: whoever says that it has the name gets
+// the roles, so this is then for trials and for sockets that only trusted
+// programs can reach.
+func WithRoles(name string, roles ...string) Option {
+	return func(o *options) { o.roles[name] = append(o.roles[name], roles...) }
+}
+
+// AllowPlaintext lets the server listen beyond loopback without encryption, where
+// whoever can see the network reads and changes what is sent, passwords and
+// tokens included. Refusing to is the default.
+func AllowPlaintext() Option {
+	return func(o *options) { o.allowPlaintext = true }
+}
+
+// AllowAnonymous lets the server listen beyond loopback without an authenticator.
+// Refusing to is the default.
+func AllowAnonymous() Option {
+	return func(o *options) { o.allowAnonymous = true }
+}
+
+// WithClientListClosed lets only clients with the role "admin" list the clients
+// with CoreListClients. By default all clients may.
+func WithClientListClosed() Option {
+	return func(o *options) { o.closedList = true }
+}
+
+// WithInterceptors adds interceptors, which wrap every call in both directions;
+// the first one given is the outermost. Broadcasts, which are one message for
+// many connections and not calls, do not pass through them.
+func WithInterceptors(interceptors ...packetrpc.Interceptor) Option {
+	return func(o *options) { o.interceptors = append(o.interceptors, interceptors...) }
+}
+
+// WithMaxMessageSize sets the size in bytes of the largest message that the
+// server takes. Clients learn it in the handshake and refuse to send larger
+// ones. The default is 4 MiB.
+func WithMaxMessageSize(size int) Option {
+	return func(o *options) { o.limits.MaxMessageSize = size }
+}
+
+// WithMaxOpenCalls sets how many calls a client may have open at once; those
+// beyond wait at the client. The default is 4,096; 0 is any number.
+func WithMaxOpenCalls(limit int) Option {
+	return func(o *options) { o.limits.MaxOpenCalls = limit }
+}
+
+// WithMaxRunningCalls sets how many handlers may run at once for one client;
+// further calls wait. The default is 256.
+func WithMaxRunningCalls(limit int) Option {
+	return func(o *options) { o.runningCalls = limit }
+}
+
+// WithWindow sets how many bytes a client may send ahead of what the server's
+// handlers have taken, in one call and on its connection. The defaults are
+// 256 KiB and 1 MiB; 0 is any number.
+func WithWindow(call, connection int) Option {
+	return func(o *options) { o.limits.CallWindow, o.limits.ConnectionWindow = call, connection }
+}
+
+// WithWriteTimeout sets for how long a client may take nothing of what is being
+// sent to it before its connection ends. The default is 10 s.
+func WithWriteTimeout(limit time.Duration) Option {
+	return func(o *options) { o.writeTimeout = limit }
+}
+
+// WithConnected sets a function that is called with each client that has shaken
+// hands, once, before the first of its calls is handled: groups that it joins
+// here it is in when its handlers run. The client's calls wait until the function
+// returns, which may itself call the client. A panic is logged.
+func WithConnected(hook func(peer packetrpc.Peer)) Option {
+	return func(o *options) { o.connected = hook }
+}
+
+// WithDisconnected sets a function that is called when a client's connection has
+// ended, once for each client and after the function of [WithConnected] has
+// returned. By then the client is out of the registry and its groups; handlers
+// of its calls may still be on their way out. The reason is an error of the code
+// unavailable. A panic is logged.
+func WithDisconnected(hook func(peer packetrpc.Peer, reason error)) Option {
+	return func(o *options) { o.disconnected = hook }
+}
+
+// WithLogger sets where the server logs: panics and failures as errors, refused
+// handshakes as warnings, clients that come and go for debugging. The default
+// passes errors on to slog's default logger and drops the rest.
+func WithLogger(logger *slog.Logger) Option {
+	return func(o *options) { o.logger = logger }
+}

@@ -1,0 +1,193 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// Action is the action of a handshake's packets.
+const Action = "handShake"
+
+// The values of a handshake answer's status.
+const (
+	statusSuccess = "success"
+	statusFail    = "fail"
+)
+
+// NewRequest returns the packet with which the dialling side begins.
+func NewRequest(form packet.Form, username, password string, limits *packetrpcv1.Limits) (*packet.Packet, error) {
+	return newPacket(form, packet.KindRequest, &packetrpcv1.HandshakeRequest{
+		Version:  packet.Version,
+		Username: username,
+		Password: password,
+		Limits:   limits,
+	})
+}
+
+// Request is a handshake as the accepting side has understood it.
+type Request struct {
+	// Plain: the client is an old program, whose connection receives replies only.
+	Plain bool
+	// Credentials is who the client says it is.
+	Credentials Credentials
+	// Limits is what the client takes; nil for a plain client.
+	Limits *packetrpcv1.Limits
+}
+
+// IsRequest reports whether a connection's first packet begins a handshake at
+// all; [ParseRequest] tells whether it does so well.
+func IsRequest(p *packet.Packet) bool { return p.Action == Action }
+
+// ErrNoHandshake is what a client is told whose first packet does something else.
+var ErrNoHandshake error = &packetrpc.Error{
+	Code: packetrpc.CodeUnauthenticated,
+	Message: `a connection begins with a handshake: {"action":"handShake",` +
+		`"data":{"username":"NAME","password":"PASSWORD"}}`,
+}
+
+// ParseRequest reads the dialling side's packet. Its errors are for the client.
+func ParseRequest(form packet.Form, p *packet.Packet, remote net.Addr) (Request, error) {
+	switch {
+	case !IsRequest(p):
+		return Request{}, ErrNoHandshake
+	case p.Kind != packet.KindRequest:
+		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a handshake is a request, not a packet of kind %q", p.Kind)
+	case p.CallID != 0:
+		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a handshake has the call id 0, not %d", p.CallID)
+	case p.More || p.Sealed:
+		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a handshake is one packet that is not sealed")
+	}
+	var data packetrpcv1.HandshakeRequest
+	if err := packet.UnmarshalMessage(form, p.Data, &data); err != nil {
+		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the handshake's data: %w", err)
+	}
+	plain := form == packet.JSON && data.GetVersion() == 0
+	if !plain && data.GetVersion() != packet.Version {
+		return Request{}, packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
+			"this server speaks version %d of the protocol, not %d", packet.Version, data.GetVersion())
+	}
+	request := Request{
+		Plain:       plain,
+		Credentials: Credentials{Username: data.GetUsername(), Password: data.GetPassword(), RemoteAddr: remote},
+		Limits:      data.GetLimits(),
+	}
+	if plain {
+		request.Limits = nil
+	}
+	return request, nil
+}
+
+// NewAnswer returns the packet that tells the client about its new session.
+func NewAnswer(form packet.Form, request Request, s *Session, limits *packetrpcv1.Limits) (*packet.Packet, error) {
+	token := s.Token().Reveal()
+	data := &packetrpcv1.HandshakeResponse{
+		Status:      statusSuccess,
+		Uuid:        token,
+		RemoteToken: token,
+		Id:          string(s.ID()),
+	}
+	if !request.Plain {
+		data.Version = packet.Version
+		data.Limits = limits
+	}
+	answer, err := newPacket(form, packet.KindResponse, data)
+	if err != nil {
+		return nil, err
+	}
+	answer.Token = token
+	return answer, nil
+}
+
+// NewRefusal returns the packet that tells a client why its handshake, or the
+// packet that it sent in place of one, is refused.
+func NewRefusal(form packet.Form, refused *packet.Packet, reason error) *packet.Packet {
+	// A message of one short field that is valid UTF-8 can be encoded.
+	refusal, _ := newPacket(form, packet.KindError, &packetrpcv1.HandshakeResponse{Status: statusFail})
+	if refused != nil && refused.Action != "" {
+		refusal.Action = refused.Action
+		refusal.CallID = refused.CallID
+	}
+	coded := packetrpc.AsError(reason)
+	refusal.Status = coded.Code
+	refusal.Message = coded.Message
+	refusal.Details = coded.Details
+	refusal.RetryAfter = coded.RetryAfter
+	return refusal
+}
+
+// Answer is what the accepting side has said about the new session.
+type Answer struct {
+	Token Token
+	ID    ID
+	// Limits is what the accepting side takes.
+	Limits *packetrpcv1.Limits
+}
+
+// ErrNotAnAnswer tells that what answered the handshake is no packetrpc server.
+var ErrNotAnAnswer = errors.New("its answer to the handshake is not one")
+
+// ParseAnswer reads the accepting side's packet. It returns the error that the
+// handshake was refused with, or one that wraps [ErrNotAnAnswer].
+func ParseAnswer(form packet.Form, p *packet.Packet) (Answer, error) {
+	if p.Kind == packet.KindError {
+		return Answer{}, refusal(p)
+	}
+	if p.Action != Action || p.Kind != packet.KindResponse {
+		return Answer{}, notAnAnswer("a packet of kind %q with the action %q", p.Kind, p.Action)
+	}
+	var data packetrpcv1.HandshakeResponse
+	if err := packet.UnmarshalMessage(form, p.Data, &data); err != nil {
+		return Answer{}, notAnAnswer("%w", err)
+	}
+	token := p.Token
+	if token == "" {
+		token = data.GetUuid()
+	}
+	switch {
+	case data.GetStatus() == statusFail:
+		return Answer{}, refusal(p)
+	case data.GetStatus() != statusSuccess:
+		return Answer{}, notAnAnswer("its status is %q", data.GetStatus())
+	case data.GetVersion() != packet.Version:
+		return Answer{}, packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
+			"the server speaks version %d of the protocol, this client %d", data.GetVersion(), packet.Version)
+	case token == "":
+		return Answer{}, notAnAnswer("it has no token")
+	}
+	return Answer{Token: ParseToken(token), ID: ID(data.GetId()), Limits: data.GetLimits()}, nil
+}
+
+// refusal returns the error that a packet refuses the handshake with.
+func refusal(p *packet.Packet) error {
+	code, message := p.Status, p.Message
+	if code == 0 {
+		code = packetrpc.CodeUnauthenticated
+	}
+	if message == "" {
+		message = "the server refused the handshake"
+	}
+	refused := packetrpc.NewRemoteError(code, message, p.Details)
+	refused.RetryAfter = p.RetryAfter
+	return refused
+}
+
+func notAnAnswer(format string, args ...any) error {
+	return packetrpc.Errorf(packetrpc.CodeUnavailable, "%w: %w", ErrNotAnAnswer, fmt.Errorf(format, args...))
+}
+
+// newPacket returns a packet of the handshake.
+func newPacket(form packet.Form, kind packet.Kind, message proto.Message) (*packet.Packet, error) {
+	data, err := packet.AppendMessage(form, nil, message)
+	if err != nil {
+		return nil, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the handshake cannot be encoded: %w", err)
+	}
+	return &packet.Packet{Action: Action, Kind: kind, Data: data, Created: time.Now().UnixMicro()}, nil
+}
