@@ -187,12 +187,21 @@ func (c *Conn) withdraw(call *madeCall, reason error) bool {
 	return true
 }
 
+// openingToken returns the token that the packets bear by which this side opens a
+// call. Nobody checks those of the accepting side, so they bear none.
+func (c *Conn) openingToken() string {
+	if c.cfg.Dialled {
+		return c.cfg.Token
+	}
+	return ""
+}
+
 // opening returns the packet that opens a call.
 func (c *Conn) opening(ctx context.Context, kind packet.Kind, id uint64) packet.Packet {
 	p := packet.Packet{
 		Kind:     kind,
 		CallID:   id,
-		Token:    c.cfg.Token,
+		Token:    c.openingToken(),
 		Created:  time.Now().UnixMicro(),
 		Metadata: packetrpc.OutgoingMetadata(ctx),
 	}

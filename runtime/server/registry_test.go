@@ -424,3 +424,41 @@ func TestChurn(t *testing.T) {
 		t.Errorf("the group has %+v left", delivery)
 	}
 }
+
+// Only the dialling side's calls bear the token. A server that sent it along with
+// every push would show it in each record of what clients receive.
+func TestPushesBearNoToken(t *testing.T) {
+	arrived := make(chan packetrpc.Peer, 1)
+	srv := server.New(server.WithConnected(func(peer packetrpc.Peer) { arrived <- peer }))
+	nc := dialRaw(t, listen(t, srv))
+	nc.write(`{"action":"handShake","data":{"version":1,"limits":{"maxMessageSize":"4096"}}}`)
+	if shaken := nc.read(); shaken.Token == nil {
+		t.Fatalf("the handshake was answered by %+v", shaken)
+	}
+	peer := receive(t, arrived)
+	check := func(what string) {
+		t.Helper()
+		if p := nc.read(); p.Action == "" || p.Token != nil {
+			t.Errorf("%s is %+v", what, p)
+		}
+	}
+	if err := peer.CallOneWay(within(t), noteSpec, wrapperspb.String("one")); err != nil {
+		t.Fatal(err)
+	}
+	check("a one-way call")
+	if _, err := srv.All().Broadcast(within(t), noteSpec, wrapperspb.String("all")); err != nil {
+		t.Fatal(err)
+	}
+	check("a broadcast")
+	ctx, cancel := context.WithCancel(within(t))
+	answered := make(chan error, 1)
+	go func() {
+		_, err := echo(ctx, peer, "hello")
+		answered <- err
+	}()
+	check("a unary call")
+	cancel()
+	if err := receive(t, answered); packetrpc.CodeOf(err) != packetrpc.CodeCanceled {
+		t.Errorf("the unary call ended with %v", err)
+	}
+}
