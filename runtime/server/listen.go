@@ -29,7 +29,7 @@ func (s *Server) ListenAndServe(ctx context.Context) error {
 	if err != nil {
 		return listenError(s.options.address, err)
 	}
-	return s.Serve(ctx, listener)
+	return s.serve(ctx, listener, s.options.address)
 }
 
 func listen(ctx context.Context, network, where string) (net.Listener, error) {
@@ -102,7 +102,7 @@ func isLookup(err error) bool {
 
 // checkExposure refuses to listen where others can reach the server without what
 // keeps them out.
-func (s *Server) checkExposure(addr net.Addr) error {
+func (s *Server) checkExposure(addr net.Addr, name string) error {
 	if setup.Local(addr) {
 		return nil
 	}
@@ -117,5 +117,5 @@ func (s *Server) checkExposure(addr net.Addr) error {
 		return nil
 	}
 	return packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
-		"address %s is reached from beyond this machine, and %s", addr, strings.Join(missing, ", and "))
+		"address %s is reached from beyond this machine, and %s", name, strings.Join(missing, ", and "))
 }
