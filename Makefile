@@ -32,6 +32,10 @@ gen: ## Write the generated code anew from the .proto files
 run: ## Run the chat example: a server and two clients that talk
 	@$(GO) run ./examples/chat demo
 
+.PHONY: proxy
+proxy: ## Pack the module for programs outside, while it is not published
+	@$(GO) run ./internal/tour bin/proxy
+
 .PHONY: test
 test: ## Run all tests with the race detector (TESTFLAGS adds flags)
 	@echo "test: go test -race ./..."

@@ -95,10 +95,10 @@ func TestNetcatCallsAnAction(t *testing.T) {
 	if all := strings.Join(append(shown, list), "\n"); strings.Contains(all, foreign) {
 		t.Errorf("a reply shows another's token:\n%s", all)
 	}
-	for _, term := range []*terminal{mallory, demo} {
-		term.input.Close()
-		term.result()
-	}
+	mallory.input.Close()
+	demo.input.Close()
+	mallory.result()
+	demo.result()
 }
 
 // shakeHands types a handshake and returns the token.

@@ -45,6 +45,7 @@ var rows = [][]unit{
 	{{path: testHelpers, needs: []string{"go.uber.org/goleak"}}},
 	{{path: generator + "/...", needs: []string{"github.com/dave/jennifer"}}, {path: "cmd/packetrpc/..."}},
 	{{path: "examples/..."}},
+	{{path: "internal/tour", needs: []string{"golang.org/x/mod"}}},
 }
 
 const (
