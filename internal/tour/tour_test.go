@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/mod/module"
 )
 
 const (
@@ -30,6 +33,7 @@ func TestTour(t *testing.T) {
 	if err := writeProxy(proxy, root); err != nil {
 		t.Fatal(err)
 	}
+	addNeeded(t, proxy)
 	unlock := lockPort(t)
 	defer unlock()
 	home := t.TempDir() // GOPATH, which both tours share
@@ -66,24 +70,59 @@ func lookUp(t *testing.T, tool string) string {
 	return path
 }
 
-// environment returns what the commands run with. They find this module in the
-// proxy, the others in the module cache or where they are found otherwise, and
-// have a module cache of their own.
+// addNeeded adds the modules that this one needs to the proxy, from the module
+// cache, where go.sum has verified them. As it holds one version of each, what is
+// newest does not depend on the day or the machine.
+func addNeeded(t *testing.T, proxy string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "mod", "download", "-json")
+	command.Dir = root
+	output, err := command.Output()
+	if err != nil {
+		t.Fatalf("go mod download: %v\n%s", err, output)
+	}
+	for decoder := json.NewDecoder(bytes.NewReader(output)); decoder.More(); {
+		var needed struct{ Path, Version, Info, GoMod, Zip string }
+		if err := decoder.Decode(&needed); err != nil {
+			t.Fatal(err)
+		}
+		escaped, err := module.EscapePath(needed.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(proxy, filepath.FromSlash(escaped), "@v")
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{needed.Info, needed.GoMod, needed.Zip} {
+			if err := os.Symlink(file, filepath.Join(dir, filepath.Base(file))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, "list"), []byte(needed.Version+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// environment returns what the commands run with: the proxy, and the module cache
+// of the repository for what is not in it, such as the go.mod files of modules
+// that nothing is needed of. Nothing comes from the network, and what is unpacked
+// goes to a folder of its own.
 func environment(t *testing.T, proxy, home, tool string) []string {
 	t.Helper()
-	output, err := exec.CommandContext(t.Context(), "go", "env", "GOMODCACHE", "GOPROXY", "GOFLAGS").Output()
+	output, err := exec.CommandContext(t.Context(), "go", "env", "GOMODCACHE", "GOFLAGS").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(string(output), "\n")
-	cache, proxies, flags := lines[0], lines[1], lines[2]
+	cache, flags, _ := strings.Cut(string(output), "\n")
 	return append(os.Environ(),
 		"GOPATH="+home,
 		"GOBIN=",
 		"GOMODCACHE=",
-		"GOPROXY="+fileURL(proxy)+","+fileURL(filepath.Join(cache, "cache", "download"))+","+proxies,
-		"GONOSUMDB="+modulePath,
-		"GOFLAGS="+strings.TrimSpace(flags+" -modcacherw"), // so that the test can remove it
+		"GOPROXY="+fileURL(proxy)+","+fileURL(filepath.Join(cache, "cache", "download")),
+		"GOSUMDB=off",
+		"GOFLAGS="+strings.TrimSpace(flags)+" -modcacherw", // so that the test can remove it
 		"GOTOOLCHAIN=local",
 		"GOWORK=off",
 		"PATH="+filepath.Dir(tool)+string(filepath.ListSeparator)+os.Getenv("PATH"),
