@@ -434,3 +434,23 @@ func TestLimitsAreTold(t *testing.T) {
 	}
 	info(t, c) // the connection lives
 }
+
+// TestCloseSendsWhatWasQueued: who sends a one-way message and leaves means it.
+func TestCloseSendsWhatWasQueued(t *testing.T) {
+	srv := server.New()
+	note := &packetrpc.Spec{Action: "test.Echo/Note", Type: packetrpc.OneWay}
+	received := make(chan string, 100)
+	packetrpc.HandleOneWay(srv, note, func(_ context.Context, s *text) error {
+		received <- s.GetValue()
+		return nil
+	})
+	started := packetrpctest.Start(t, srv)
+	for range 20 {
+		c := started.Dial(t)
+		if err := c.CallOneWay(within(t), note, wrapperspb.String("last words")); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		receive(t, received)
+	}
+}
