@@ -376,7 +376,7 @@ func TestDrain(t *testing.T) {
 }
 
 // TestLastWords: one-way packets are handled although their sender closes right
-// after, and so are those that an end of the connection cuts off from it.
+// after.
 func TestLastWords(t *testing.T) {
 	bothWays(t, func(t *testing.T, c *conn.Conn, callee *service) {
 		for range 100 {
