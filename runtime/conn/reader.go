@@ -158,15 +158,17 @@ func (c *Conn) readingEnded(err error) {
 	}
 	c.mu.Lock()
 	if c.closing != nil {
-		reason = c.closing
+		c.mu.Unlock()
+		c.terminate(c.closing)
+		return
 	}
 	patient := c.cfg.Plain && errors.Is(err, io.EOF) && c.taken.open > 0
 	if patient {
-		c.taken.lastReason = reason
+		c.taken.departure = reason
 	}
 	c.mu.Unlock()
 	if !patient {
-		c.terminate(reason)
+		c.depart(reason)
 	}
 }
 
@@ -205,7 +207,7 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 		if p.Reason != "" {
 			text += ": " + p.Reason
 		}
-		c.terminate(packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(text)))
+		c.depart(packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(text)))
 	default:
 		c.violate(p.CallID, packetrpc.CodeUnimplemented, "packets of kind %v are not known here", p.Kind)
 	}

@@ -22,10 +22,10 @@ type takenCalls struct {
 	open    int                   // those that have not been answered, one-way and cancelled ones included
 	waiting int                   // those that are to be answered and whose handler has not returned
 
-	lane       laneWindow
-	lanePart   *takenCall       // the one-way call whose message has not arrived whole
-	laneSkips  bool             // the rest of a refused one-way message is to come
-	lastReason *packetrpc.Error // ends the connection once no call is open
+	lane      laneWindow
+	lanePart  *takenCall       // the one-way call whose message has not arrived whole
+	laneSkips bool             // the rest of a refused one-way message is to come
+	departure *packetrpc.Error // the other side has gone; see Conn.depart
 }
 
 func newTakenCalls(window int) takenCalls {
@@ -726,12 +726,5 @@ func (c *Conn) finished(call *takenCall) {
 		c.releaseLane()
 	}
 	c.settled()
-	if reason := c.taken.lastReason; reason != nil && c.taken.open == 0 && c.ended == nil {
-		c.todo.working++
-		c.cfg.Workers.run(func() {
-			c.terminate(reason)
-			c.mu.Lock()
-			c.leave()
-		})
-	}
+	c.departed()
 }

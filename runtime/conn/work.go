@@ -35,6 +35,9 @@ func (s *workState) clear() {
 	s.lane = fifo[*takenCall]{}
 }
 
+// laneIdle reports whether no call of the lane runs or waits.
+func (s *workState) laneIdle() bool { return s.lane.len() == 0 && !s.laneBusy }
+
 // summon wakes a worker. c.mu is held.
 func (c *Conn) summon() {
 	c.todo.searching = true

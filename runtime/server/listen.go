@@ -21,6 +21,9 @@ func (s *Server) ListenAndServe(ctx context.Context) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
+	if s.life.Err() != nil {
+		return ErrServerClosed
+	}
 	network, where, err := setup.ParseAddress(s.options.address)
 	if err != nil {
 		return err

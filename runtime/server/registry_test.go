@@ -357,6 +357,27 @@ func TestServerCallsClient(t *testing.T) {
 	}
 }
 
+// A stream from a client to the server that opened it.
+func TestServerOpensStream(t *testing.T) {
+	srv := server.New()
+	started := packetrpctest.Start(t, srv)
+	count := &packetrpc.Spec{Action: "test.Echo/Count", Type: packetrpc.ServerStream}
+	handlers := new(packetrpc.Handlers)
+	packetrpc.HandleServerStream(handlers, count, func(_ context.Context, s *text, out packetrpc.Sender[text]) error {
+		for i := range 3 {
+			if err := out.Send(wrapperspb.String(fmt.Sprint(s.GetValue(), i))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	c := started.Dial(t, client.WithHandlers(handlers))
+	peer, _ := srv.Connection(c.ID())
+	if got, err := readAll(t, peer, count); err != nil || !slices.Equal(got, []string{"x0", "x1", "x2"}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestInterceptorsSeeThePeer(t *testing.T) {
 	seen := make(chan string, 10)
 	watch := func(next packetrpc.Invoke) packetrpc.Invoke {
