@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"os"
 	"path/filepath"
@@ -161,4 +162,30 @@ func ExampleWithJSON() {
 	conn.Close()
 	fmt.Println(strings.Contains(written.String(), `"action":"chat.v1.ChatService/Send","data":{"text":"hello"}`))
 	// Output: true
+}
+
+// The Core actions are there without being registered: this one tells a client how
+// the server sees it.
+func ExampleClient() {
+	// A server to dial; usually it is another program.
+	ctx, stop := context.WithCancel(context.Background())
+	listener, served := packetrpctest.NewListener(), make(chan error)
+	go func() { served <- server.New().Serve(ctx, listener) }()
+
+	conn, err := client.Dial(ctx, server.DefaultAddress, client.WithName("ada"), client.WithDialer(listener.Dial))
+	if err != nil {
+		log.Fatal(err)
+	}
+	info, err := packetrpcv1packetrpc.NewCoreServiceClient(conn).Info(ctx, &packetrpcv1.InfoRequest{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(info.GetClient().GetName(), "is connected in the", info.GetForm(), "form")
+
+	conn.Close()
+	stop()
+	fmt.Println("served:", <-served)
+	// Output:
+	// ada is connected in the binary form
+	// served: <nil>
 }

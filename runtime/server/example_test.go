@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"log"
 	"net"
 	"sync"
 
@@ -53,6 +54,37 @@ func Example() {
 	// Output:
 	// 5 <nil>
 	// <nil>
+}
+
+func ExampleNew() {
+	ctx, stop := context.WithCancel(context.Background())
+	left := make(chan struct{})
+	srv := server.New(
+		server.WithConnected(func(peer packetrpc.Peer) {
+			fmt.Println(peer.Identity().Name, "comes")
+			peer.Join("lobby")
+		}),
+		server.WithDisconnected(func(peer packetrpc.Peer, _ error) {
+			fmt.Println(peer.Identity().Name, "goes")
+			close(left)
+		}))
+	// A program would register its generated handlers here and then call
+	// srv.ListenAndServe(ctx).
+	listener, served := packetrpctest.NewListener(), make(chan error)
+	go func() { served <- srv.Serve(ctx, listener) }()
+
+	conn, err := client.Dial(ctx, server.DefaultAddress, client.WithName("ada"), client.WithDialer(listener.Dial))
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn.Close()
+	<-left
+	stop()
+	fmt.Println("served:", <-served)
+	// Output:
+	// ada comes
+	// ada goes
+	// served: <nil>
 }
 
 // listener is a client's handler of what the server calls.
