@@ -20,7 +20,7 @@ func newServer(options ...server.Option) *server.Server {
 	options = append(options, server.WithConnected(r.enter), server.WithDisconnected(r.leave))
 	srv := server.New(options...)
 	r.events = chatv1packetrpc.NewChatEventsBroadcast(srv.Group(lobby))
-	r.peers = srv.Connections
+	r.peers = func() []packetrpc.Peer { return srv.Members(lobby) }
 	chatv1packetrpc.RegisterChatServiceHandler(srv, r)
 	return srv
 }
@@ -29,8 +29,12 @@ func newServer(options ...server.Option) *server.Server {
 func runServer(ctx context.Context, address string, out io.Writer) error {
 	logger := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	srv := newServer(server.WithAddress(address), server.WithLogger(logger))
-	fmt.Fprintf(out, "opening a chat room at %s; Ctrl+C closes it\n", address)
-	return srv.ListenAndServe(ctx)
+	listener, err := srv.Listen(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "the chat room is open at %s %s; Ctrl+C closes it\n", listener.Addr().Network(), listener.Addr())
+	return srv.Serve(ctx, listener)
 }
 
 // enter is called when a client has connected, before any of its calls.

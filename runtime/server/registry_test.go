@@ -240,7 +240,7 @@ func TestHooks(t *testing.T) {
 	}
 	c.Close()
 	reason := receive(t, left)
-	if packetrpc.CodeOf(reason) != packetrpc.CodeUnavailable || !strings.Contains(reason.Error(), "the client has closed the connection") {
+	if packetrpc.CodeOf(reason) != packetrpc.CodeUnavailable || !strings.Contains(reason.Error(), "closed by the other side") {
 		t.Errorf("the reason is %v", reason)
 	}
 	mu.Lock()

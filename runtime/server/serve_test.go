@@ -273,7 +273,7 @@ func TestAddresses(t *testing.T) {
 		text    string
 	}{
 		{taken.Addr().String(), packetrpc.CodeAlreadyExists,
-			"address " + taken.Addr().String() + " is taken by another program; choose another with server.WithAddress"},
+			"address " + taken.Addr().String() + " is taken by another program (server.WithAddress)"},
 		{"25565", packetrpc.CodeInvalidArgument, "host:port"},
 		{"", packetrpc.CodeInvalidArgument, "host:port"},
 		{"127.0.0.1:65536", packetrpc.CodeInvalidArgument, "0 to 65535"},
