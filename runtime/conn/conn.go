@@ -117,6 +117,9 @@ func New(o *Opening, cfg Config) *Conn {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	if cfg.Plain {
+		cfg.Local.CallWindow, cfg.Local.ConnectionWindow = 0, 0 // old programs know no credit
+	}
 	c := &Conn{
 		cfg:  cfg,
 		nc:   o.nc,

@@ -190,6 +190,9 @@ func (b *inbox) finish(end error) {
 func (b *inbox) discard(end error) {
 	b.finish(end)
 	b.mu.Lock()
+	if len(b.filled) > 0 {
+		b.end = end // not io.EOF: what is missing must not be taken for all there was
+	}
 	held := b.held
 	b.held = 0
 	b.filled, b.big = nil, nil

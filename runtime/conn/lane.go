@@ -20,7 +20,7 @@ type laneWindow struct {
 // handleOneWay opens a one-way call, or adds a part to its message.
 func (c *Conn) handleOneWay(p *packet.Packet) {
 	if id := p.CallID; id != 0 && id != c.made.otherLaneID() {
-		c.refuse(p, packetrpc.Errorf(packetrpc.CodeInvalidArgument,
+		c.reject(p, packetrpc.Errorf(packetrpc.CodeInvalidArgument,
 			"one-way packets bear call id %d or none, not %d", c.made.otherLaneID(), id))
 		return
 	}

@@ -450,7 +450,8 @@ func (c *Conn) endMade(call *madeCall, end error) {
 func (c *Conn) failCall(call *madeCall, reason *packetrpc.Error) { c.endMade(call, reason) }
 
 // failMade ends a call of this side that the other one does wrong, and tells it.
-func (c *Conn) failMade(id uint64, reason *packetrpc.Error) {
+// It reports whether the call was open.
+func (c *Conn) failMade(id uint64, reason *packetrpc.Error) bool {
 	c.mu.Lock()
 	call := c.made.calls[id]
 	if call != nil {
@@ -458,10 +459,11 @@ func (c *Conn) failMade(id uint64, reason *packetrpc.Error) {
 	}
 	c.mu.Unlock()
 	if call == nil {
-		return
+		return false
 	}
 	c.out.control(c.form, &packet.Packet{Kind: packet.KindCancel, CallID: id})
 	c.failCall(call, reason)
+	return true
 }
 
 // handleError ends a call badly.

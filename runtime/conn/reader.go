@@ -182,6 +182,10 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 	case packet.KindMessage:
 		c.handleMessage(p)
 	case packet.KindHalfClose:
+		if c.isMine(p.CallID) {
+			c.reject(p, packetrpc.Errorf(packetrpc.CodeInternal, "the other side half-closed a call that this side has made"))
+			return
+		}
 		c.handleHalfClose(p)
 	case packet.KindResponse:
 		c.handleResponse(p)
@@ -209,12 +213,12 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 		}
 		c.depart(packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(text)))
 	default:
-		c.violate(p.CallID, packetrpc.CodeUnimplemented, "packets of kind %v are not known here", p.Kind)
+		c.reject(p, packetrpc.Errorf(packetrpc.CodeUnimplemented, "packets of kind %v are not known here", p.Kind))
 	}
 }
 
 // isMine reports whether a call id is of this side's calls.
-func (c *Conn) isMine(id uint64) bool { return id%2 == 1 == c.cfg.Dialled }
+func (c *Conn) isMine(id uint64) bool { return id != 0 && id%2 == 1 == c.cfg.Dialled }
 
 // handleCredit lets calls or the connection send more.
 func (c *Conn) handleCredit(p *packet.Packet) {
@@ -260,16 +264,22 @@ func (c *Conn) handleOversized(oversized *packet.OversizedError) {
 	c.reject(&oversized.Packet, packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%w (WithMaxMessageSize)", oversized))
 }
 
-// reject ends the call of a packet that cannot be taken.
+// reject ends the call of a packet that cannot be taken, whatever the kind. One
+// that would have opened a call is answered; others for calls that have ended are
+// late.
 func (c *Conn) reject(p *packet.Packet, reason *packetrpc.Error) {
+	opens := p.Kind == packet.KindRequest || p.Kind == packet.KindOneWay
 	switch {
-	case p.CallID != 0 && c.isMine(p.CallID):
-		c.failMade(p.CallID, reason)
-	case p.Kind == packet.KindRequest || p.Kind == packet.KindOneWay:
+	case c.isMine(p.CallID):
+		if !c.failMade(p.CallID, reason) && opens {
+			c.refuse(p, reason)
+			return
+		}
+	case opens && !c.handles(p.CallID):
 		c.refuse(p, reason)
-	case p.Kind == packet.KindMessage:
-		c.violate(p.CallID, reason.Code, "%s", reason.Message)
+		return
 	default:
-		c.refuse(p, reason)
+		c.violate(p.CallID, reason.Code, "%s", reason.Message)
 	}
+	c.dropped(p)
 }

@@ -39,7 +39,7 @@ func (c *Conn) openStream(ctx context.Context, spec *packetrpc.Spec, request pro
 	c.out.flushSoon()
 	s := &madeStream{conn: c, call: call, ctx: ctx, info: packetrpc.CallInfoFrom(ctx)}
 	s.sentAll.Store(!spec.Type.StreamsRequests())
-	stop := context.AfterFunc(ctx, func() { c.withdraw(call, contextError(ctx)) })
+	stop := context.AfterFunc(ctx, func() { s.abandon(contextError(ctx)) })
 	s.release = func() {
 		stop()
 		cancel()
@@ -91,7 +91,7 @@ func (s *madeStream) Receive(message proto.Message) error {
 		err = s.conn.decode(data, message)
 	}
 	if err != nil {
-		s.conn.withdraw(s.call, err)
+		s.abandon(err)
 		s.release()
 	}
 	return err
@@ -99,9 +99,15 @@ func (s *madeStream) Receive(message proto.Message) error {
 
 // Close implements [packetrpc.Stream].
 func (s *madeStream) Close() error {
-	s.conn.withdraw(s.call, packetrpc.NewError(packetrpc.CodeCanceled, errors.New("the stream was closed")))
+	s.abandon(packetrpc.NewError(packetrpc.CodeCanceled, errors.New("the stream was closed")))
 	s.release()
 	return nil
+}
+
+// abandon ends the call if it is open, and drops what nobody is going to receive.
+func (s *madeStream) abandon(reason error) {
+	s.conn.withdraw(s.call, reason)
+	s.call.box.discard(reason)
 }
 
 // takenStream is the handler's end of a streaming call.

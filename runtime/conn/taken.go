@@ -92,7 +92,7 @@ func (c *Conn) handleRequest(p *packet.Packet) {
 		return
 	}
 	if err := c.checkRequestID(p.CallID); err != nil {
-		c.refuse(p, err)
+		c.reject(p, err)
 		return
 	}
 	c.in.highest = max(c.in.highest, p.CallID)
@@ -121,8 +121,8 @@ func (c *Conn) handleRequest(p *packet.Packet) {
 
 // continuesRequest handles packets of kind request whose id is known.
 func (c *Conn) continuesRequest(p *packet.Packet) bool {
-	if p.CallID == 0 || p.CallID > c.in.highest {
-		return false
+	if p.CallID < 3 || p.CallID > c.in.highest || c.isMine(p.CallID) {
+		return false // no call, or none that there has been
 	}
 	c.mu.Lock()
 	call := c.taken.calls[p.CallID]
@@ -325,7 +325,7 @@ func (c *Conn) violate(id uint64, code packetrpc.Code, format string, args ...an
 	c.mu.Lock()
 	call := c.taken.calls[id]
 	delete(c.taken.calls, id)
-	late := call == nil && id != 0 && id <= c.in.highest
+	late := call == nil && (c.isMine(id) || id > 2 && id <= c.in.highest)
 	c.mu.Unlock()
 	if late {
 		return
@@ -336,6 +336,13 @@ func (c *Conn) violate(id uint64, code packetrpc.Code, format string, args ...an
 		c.endTaken(call, reason)
 		c.forgetUnqueued(call)
 	}
+}
+
+// handles reports whether a call of the other side is open.
+func (c *Conn) handles(id uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.taken.calls[id] != nil
 }
 
 // forgetUnqueued closes the books of a call that never reached a worker, since
@@ -527,8 +534,12 @@ func (c *Conn) invoke(call *takenCall) (response proto.Message, err error) {
 			return
 		}
 		// The handler ends its goroutine, so nobody is going to answer for it.
-		c.answer(call, nil, packetrpc.Errorf(packetrpc.CodeInternal, "the handler of %s did not return", call.method.Spec.Action))
-		c.flushQueued()
+		c.waitsNoMore(call)
+		if call.reply {
+			c.answer(call, nil, packetrpc.Errorf(packetrpc.CodeInternal, "the handler of %s did not return", call.method.Spec.Action))
+			c.flushQueued()
+		}
+		call.end(errReturned())
 	}()
 	response, err = c.callHandler(call)
 	returned = true
@@ -721,6 +732,9 @@ func (c *Conn) finished(call *takenCall) {
 	}
 	c.taken.open--
 	c.taken.uncount(call)
+	if call.box != nil {
+		call.box.discard(errReturned()) // what the handler has not taken nobody will
+	}
 	if call.inLane {
 		c.refundLane(call.laneCost)
 		c.releaseLane()

@@ -68,14 +68,32 @@ func (c *Conn) work() {
 			c.out.flush()
 			c.mu.Lock()
 		case c.wantsReader():
-			c.todo.reading = true
-			c.mu.Unlock()
-			c.read()
-			c.mu.Lock()
-			c.todo.reading = false
+			c.readInRole()
 		default:
 			return
 		}
+	}
+}
+
+// readInRole reads. It is entered and left with c.mu held.
+func (c *Conn) readInRole() {
+	c.todo.reading = true
+	c.mu.Unlock()
+	exits := true
+	// Deferred, since a handler that runs at once may end its goroutine.
+	defer func() {
+		c.mu.Lock()
+		c.todo.reading = false
+		c.replace(exits)
+	}()
+	c.read()
+	exits = false
+}
+
+// replace summons a worker for one that does not come back. c.mu is held.
+func (c *Conn) replace(exits bool) {
+	if exits && c.ended == nil && !c.todo.searching {
+		c.summon()
 	}
 }
 
@@ -136,6 +154,7 @@ func (c *Conn) runNext() {
 	}
 	c.ensureReader()
 	c.mu.Unlock()
+	exits := true
 	// Deferred, since a handler may end its goroutine.
 	defer func() {
 		c.mu.Lock()
@@ -144,8 +163,10 @@ func (c *Conn) runNext() {
 			s.laneBusy = false
 		}
 		c.finished(call)
+		c.replace(exits)
 	}()
 	c.runCall(call)
+	exits = false
 }
 
 // fifo is a queue that keeps its memory while it is in use.
