@@ -128,10 +128,14 @@ func (c *Conn) handleArrived() bool {
 		default:
 			c.in.drops = 0
 			p := &c.in.packet
-			if err := packet.Parse(c.form, p, body); err != nil {
+			err := packet.Parse(c.form, p, body)
+			c.learnNumber(p)
+			switch p.Data = weighed(c.form, p.Data); {
+			case err != nil:
 				c.handleMalformed(p, err)
-			} else {
-				p.Data = weighed(c.form, p.Data)
+			case len(body)-len(p.Data) > envelopeRoom:
+				c.handleStuffed(p, len(body)-len(p.Data))
+			default:
 				c.handlePacket(p)
 			}
 			if c.in.over || c.paused() {
@@ -270,8 +274,20 @@ func (c *Conn) handleMalformed(p *packet.Packet, err error) {
 	c.reject(p, reason)
 }
 
+// handleStuffed answers a packet that holds too much besides its message, which
+// takes memory and costs no credit.
+func (c *Conn) handleStuffed(p *packet.Packet, size int) {
+	reason := packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+		"the packet has %d bytes besides its data; it may have %d", size, envelopeRoom)
+	if p.Kind == packet.KindOneWay {
+		c.spoilLane(p, cost(len(p.Data)), reason)
+	}
+	c.reject(p, reason)
+}
+
 // handleOversized answers a packet that is larger than this side takes.
 func (c *Conn) handleOversized(oversized *packet.OversizedError) {
+	c.learnNumber(&oversized.Packet)
 	size := int(oversized.Size) + packetOverhead // about what the sender was charged
 	if oversized.Size == 0 {
 		size += oversized.Limit

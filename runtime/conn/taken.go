@@ -238,13 +238,34 @@ func (c *Conn) hasRoom(kind packet.Kind) *packetrpc.Error {
 	return nil
 }
 
-// actionOf returns the action of a packet and learns its number, which holds
-// even if the call is refused.
+// maxActionName is how long an action's name may be. Names that numbers stand
+// for are kept as long as the connection.
+const maxActionName = 1 << 10
+
+// learnNumber keeps the action that a packet defines a number for, whatever
+// becomes of the packet.
+func (c *Conn) learnNumber(p *packet.Packet) {
+	number := int(p.ActionNumber)
+	if number == 0 || p.Action == "" || number > c.cfg.Local.MaxActionNumbers || len(p.Action) > maxActionName {
+		return
+	}
+	for len(c.in.numbers) <= number {
+		c.in.numbers = append(c.in.numbers, "")
+	}
+	if c.in.numbers[number] == "" {
+		c.in.numbers[number] = p.Action
+	}
+}
+
+// actionOf returns the action of a packet.
 func (c *Conn) actionOf(p *packet.Packet) (string, *packetrpc.Error) {
 	number := int(p.ActionNumber)
 	switch {
 	case number == 0 && p.Action == "":
 		return "", packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the packet names no action")
+	case len(p.Action) > maxActionName:
+		return "", packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+			"the action's name has %d bytes; it may have %d", len(p.Action), maxActionName)
 	case number == 0:
 		return p.Action, nil
 	case number > c.cfg.Local.MaxActionNumbers:
@@ -256,13 +277,9 @@ func (c *Conn) actionOf(p *packet.Packet) (string, *packetrpc.Error) {
 		}
 		return c.in.numbers[number], nil
 	}
-	for len(c.in.numbers) <= number {
-		c.in.numbers = append(c.in.numbers, "")
-	}
-	if known := c.in.numbers[number]; known != "" && known != p.Action {
+	if known := c.in.numbers[number]; known != p.Action {
 		return "", packetrpc.Errorf(packetrpc.CodeInvalidArgument, "action number %d is %q already", number, known)
 	}
-	c.in.numbers[number] = p.Action
 	return p.Action, nil
 }
 
@@ -289,6 +306,9 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 			call.box.finish(io.EOF)
 		}
 		return nil
+	}
+	if limit := c.cfg.Local.MaxMessageSize; len(p.Data) > limit {
+		return tooLarge(len(p.Data), limit)
 	}
 	call.request = call.method.NewRequest()
 	if err := c.decodeRequest(p.Data, call.request); err != nil {
