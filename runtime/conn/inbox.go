@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"sync"
 
+	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -58,38 +59,39 @@ func newInbox(a *account, window int, grant func(int)) *inbox {
 	return &inbox{account: a, window: window, credit: window, grant: grant, wake: make(chan struct{}, 1)}
 }
 
-// put adds data to the inbox: a message, or with more a part of one. It returns
-// an error when the sender had no credit, or the message is larger than limit.
-func (b *inbox) put(data []byte, more bool, limit int) *packetrpc.Error {
+// put adds a packet's data to the inbox: a message, or a part of one. It returns
+// an error when the sender had no credit, or the message is larger than limit;
+// the packet is then the caller's to account for.
+func (b *inbox) put(p *packet.Packet, limit int) *packetrpc.Error {
+	data, charge := p.Data, packetCost(p)
 	b.mu.Lock()
 	if b.end != nil {
 		b.mu.Unlock()
-		b.account.arrived(cost(len(data)), 0)
+		b.account.arrived(charge, 0)
 		return nil
 	}
-	if err := b.admit(len(data), limit); err != nil {
+	if err := b.admit(len(data), charge, limit); err != nil {
 		b.mu.Unlock()
-		b.account.arrived(cost(len(data)), 0)
 		return err
 	}
 	switch {
-	case more:
-		b.putPart(data) // unlocks
+	case p.More:
+		b.putPart(data, charge) // unlocks
 	case b.part != nil:
-		b.putWhole(data) // unlocks
+		b.putWhole(data, charge) // unlocks
 	default:
 		b.store(data, false)
 		b.held += cost(len(data))
-		b.debt += cost(len(data))
+		b.debt += charge
 		b.mu.Unlock()
-		b.account.arrived(cost(len(data)), cost(len(data)))
+		b.account.arrived(charge, cost(len(data)))
 		b.signal()
 	}
 	return nil
 }
 
 // admit takes a packet's cost from the sender's credit.
-func (b *inbox) admit(n, limit int) *packetrpc.Error {
+func (b *inbox) admit(n, charge, limit int) *packetrpc.Error {
 	if size := len(b.part) + n; size > limit {
 		return tooLarge(size, limit)
 	}
@@ -100,35 +102,35 @@ func (b *inbox) admit(n, limit int) *packetrpc.Error {
 		return packetrpc.Errorf(packetrpc.CodeResourceExhausted,
 			"a message was sent without credit; the window is %d bytes", b.window)
 	}
-	b.credit -= cost(n)
+	b.credit -= charge
 	return nil
 }
 
 // putPart keeps a part and gives its credit back at once if the message is what
 // the taking side waits for: it could not be completed otherwise.
-func (b *inbox) putPart(data []byte) {
+func (b *inbox) putPart(data []byte, charge int) {
 	if b.part == nil {
 		b.part = make([]byte, 0, 2*len(data))
 	}
 	b.part = append(b.part, data...)
-	b.withheld += cost(len(data))
+	b.withheld += charge
 	b.mu.Unlock()
-	b.account.arrived(cost(len(data)), 0)
+	b.account.arrived(charge, 0)
 	if b.account.incomplete(b, len(data)) {
 		b.release()
 	}
 }
 
 // putWhole turns the parts into a message.
-func (b *inbox) putWhole(data []byte) {
+func (b *inbox) putWhole(data []byte, charge int) {
 	whole := append(b.part, data...)
 	b.part = nil
-	b.debt += b.withheld + cost(len(data))
+	b.debt += b.withheld + charge
 	b.withheld = 0
 	b.held += len(whole)
 	b.store(whole, true)
 	b.mu.Unlock()
-	b.account.arrived(cost(len(data)), len(whole))
+	b.account.arrived(charge, len(whole))
 	b.account.complete(b, len(whole)-len(data))
 	b.signal()
 }

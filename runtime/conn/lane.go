@@ -40,6 +40,9 @@ func (c *Conn) takeInLane(p *packet.Packet, reply bool) {
 		}
 	}
 	call, err := c.admit(p)
+	if err == nil && reply && call.method.Stream != nil {
+		err = packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a stream needs a call id")
+	}
 	if err == nil {
 		call.inLane, call.reply = true, reply
 		err = c.fillRequest(call, p)
@@ -50,8 +53,6 @@ func (c *Conn) takeInLane(p *packet.Packet, reply bool) {
 			c.refundRefused(p)
 		}
 		c.refuse(p, err)
-	case reply && call.method.Stream != nil:
-		c.refuse(p, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a stream needs a call id"))
 	case p.More:
 		c.mu.Lock()
 		c.taken.lanePart = call
@@ -96,6 +97,7 @@ func (c *Conn) chargeLane(p *packet.Packet) *packetrpc.Error {
 // was refused.
 func (c *Conn) continuesLane(p *packet.Packet) bool {
 	if p.Action != "" || p.ActionNumber != 0 {
+		c.beginsLane(p.CallID)
 		return false
 	}
 	c.mu.Lock()
@@ -110,7 +112,8 @@ func (c *Conn) continuesLane(p *packet.Packet) bool {
 	case call == nil:
 		return false
 	}
-	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+	if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
+		c.dropped(p)
 		c.dropLanePart(err)
 		c.refundRefused(p)
 		c.out.control(c.form, c.errorPacket(p.CallID, "", err))
@@ -129,6 +132,31 @@ func (c *Conn) continuesLane(p *packet.Packet) bool {
 	call.box.finish(io.EOF)
 	c.pushLane(call)
 	return true
+}
+
+// beginsLane notes that a one-way message begins. One that has not arrived whole
+// is given up then: its parts and those of the new one could not be told apart.
+func (c *Conn) beginsLane(id uint64) {
+	c.mu.Lock()
+	given := c.taken.lanePart != nil
+	c.taken.laneSkips = false
+	c.mu.Unlock()
+	if given {
+		reason := packetrpc.Errorf(packetrpc.CodeInvalidArgument, "another one-way message began before the rest of one had come")
+		c.dropLanePart(reason)
+		c.out.control(c.form, c.errorPacket(id, "", reason))
+	}
+}
+
+// spoilLane gives up the one-way message that a packet is of which cannot be
+// taken, and gives its credit back.
+func (c *Conn) spoilLane(p *packet.Packet, cost int, reason *packetrpc.Error) {
+	c.dropLanePart(reason)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken.laneSkips = p.More
+	c.taken.lane.credit -= cost
+	c.refundLane(cost)
 }
 
 // dropLanePart gives the one-way call up whose message has not arrived whole.

@@ -373,9 +373,11 @@ func (c *Conn) handleResponse(p *packet.Packet) {
 	}
 	switch {
 	case call.response != nil && call.box == nil:
-		c.account.arrived(cost(len(p.Data)), 0)
+		c.account.arrived(packetCost(p), 0)
 		call.metadata = p.Metadata
-		switch {
+		switch limit := c.cfg.Local.MaxMessageSize; {
+		case len(p.Data) > limit:
+			call.err = tooLarge(len(p.Data), limit)
 		case len(p.Data) > decodeAtOnce:
 			call.large = bytes.Clone(p.Data)
 		default:
@@ -384,12 +386,12 @@ func (c *Conn) handleResponse(p *packet.Packet) {
 			}
 		}
 		call.done <- struct{}{}
+	case call.spec.Type.StreamsReplies() && p.More:
+		c.reject(p, packetrpc.Errorf(packetrpc.CodeInternal, "the response to a stream of replies came in parts"))
 	case call.spec.Type.StreamsReplies():
 		c.dropped(p)
 		call.box.addMetadata(p.Metadata)
-		if !p.More {
-			c.endMade(call, io.EOF)
-		}
+		c.endMade(call, io.EOF)
 	default:
 		c.collectReply(call, p)
 	}
@@ -418,7 +420,8 @@ func (c *Conn) collectReply(call *madeCall, p *packet.Packet) {
 		call.metadata = p.Metadata
 		call.box.addMetadata(p.Metadata)
 	}
-	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+	if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
+		c.dropped(p)
 		if p.More {
 			c.failMade(call.id, err)
 		} else {
@@ -509,7 +512,8 @@ func (c *Conn) madeMessage(p *packet.Packet) {
 		if p.Metadata.Len() > 0 {
 			call.box.addMetadata(p.Metadata)
 		}
-		if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+		if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
+			c.dropped(p)
 			c.failMade(p.CallID, err)
 		}
 	}
@@ -517,7 +521,7 @@ func (c *Conn) madeMessage(p *packet.Packet) {
 
 // dropped gives back the connection's credit for a packet that nobody wants.
 func (c *Conn) dropped(p *packet.Packet) {
-	if costs(p.Kind, len(p.Data)) {
-		c.account.arrived(cost(len(p.Data)), 0)
+	if charge := packetCost(p); charge > 0 {
+		c.account.arrived(charge, 0)
 	}
 }

@@ -27,6 +27,11 @@ type reader struct {
 	numbers    []string      // the actions that the other side's numbers stand for
 	highest    uint64        // the highest id by which the other side has opened a call
 	over       bool          // nothing more is read
+
+	// Of an oversized packet without a length, as in the JSON form: how much of it
+	// has been dropped and not been accounted for, and its kind; 0 without one.
+	dropped int
+	drops   packet.Kind
 }
 
 func newReader(form packet.Form) reader {
@@ -40,6 +45,9 @@ func (r *reader) next() (body []byte, err error) {
 	for {
 		body, n, err := r.splitter.Next(r.unread())
 		r.start += n
+		if body == nil && err == nil {
+			r.dropped += n
+		}
 		if body != nil || err != nil || n == 0 {
 			return body, err
 		}
@@ -106,6 +114,7 @@ func (c *Conn) read() {
 func (c *Conn) handleArrived() bool {
 	for {
 		body, err := c.in.next()
+		c.settleDropped()
 		var oversized *packet.OversizedError
 		switch {
 		case errors.As(err, &oversized):
@@ -117,11 +126,16 @@ func (c *Conn) handleArrived() bool {
 		case body == nil:
 			return c.callsWait()
 		default:
+			c.in.drops = 0
 			p := &c.in.packet
-			if err := packet.Parse(c.form, p, body); err != nil {
+			err := packet.Parse(c.form, p, body)
+			c.learnNumber(p)
+			switch p.Data = weighed(c.form, p.Data); {
+			case err != nil:
 				c.handleMalformed(p, err)
-			} else {
-				p.Data = weighed(c.form, p.Data)
+			case len(body)-len(p.Data) > envelopeRoom:
+				c.handleStuffed(p, len(body)-len(p.Data))
+			default:
 				c.handlePacket(p)
 			}
 			if c.in.over || c.paused() {
@@ -255,13 +269,55 @@ func (c *Conn) handleMessage(p *packet.Packet) {
 
 // handleMalformed answers a packet that is delimited and cannot be read.
 func (c *Conn) handleMalformed(p *packet.Packet, err error) {
-	c.reject(p, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "malformed packet: %w", err))
+	reason := packetrpc.Errorf(packetrpc.CodeInvalidArgument, "malformed packet: %w", err)
+	if p.Kind == packet.KindOneWay {
+		c.spoilLane(p, cost(len(p.Data)), reason)
+	}
+	c.reject(p, reason)
+}
+
+// handleStuffed answers a packet that holds too much besides its message, which
+// takes memory and costs no credit.
+func (c *Conn) handleStuffed(p *packet.Packet, size int) {
+	reason := packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+		"the packet has %d bytes besides its data; it may have %d", size, envelopeRoom)
+	if p.Kind == packet.KindOneWay {
+		c.spoilLane(p, cost(len(p.Data)), reason)
+	}
+	c.reject(p, reason)
 }
 
 // handleOversized answers a packet that is larger than this side takes.
 func (c *Conn) handleOversized(oversized *packet.OversizedError) {
-	c.account.arrived(int(oversized.Size), 0) // about what the sender was charged
-	c.reject(&oversized.Packet, packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%w (WithMaxMessageSize)", oversized))
+	c.learnNumber(&oversized.Packet)
+	size := int(oversized.Size) + packetOverhead // about what the sender was charged
+	if oversized.Size == 0 {
+		size += oversized.Limit
+		c.in.drops = oversized.Packet.Kind
+	}
+	reason := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%w (WithMaxMessageSize)", oversized)
+	c.account.arrived(size, 0)
+	if oversized.Packet.Kind == packet.KindOneWay {
+		c.spoilLane(&oversized.Packet, size, reason)
+	}
+	c.reject(&oversized.Packet, reason)
+}
+
+// settleDropped gives the credit back for what has been dropped of an oversized
+// packet whose size was not known.
+func (c *Conn) settleDropped() {
+	size := c.in.dropped
+	c.in.dropped = 0
+	if size == 0 || c.in.drops == 0 {
+		return
+	}
+	c.account.arrived(size, 0)
+	if c.in.drops == packet.KindOneWay {
+		c.mu.Lock()
+		c.taken.lane.credit -= size
+		c.refundLane(size)
+		c.mu.Unlock()
+	}
 }
 
 // reject ends the call of a packet that cannot be taken, whatever the kind. One

@@ -130,6 +130,15 @@ func costs(kind packet.Kind, size int) bool {
 	return size > 0 || kind == packet.KindMessage || kind == packet.KindOneWay
 }
 
+// packetCost returns what a packet that has arrived took from its sender's
+// windows.
+func packetCost(p *packet.Packet) int {
+	if !costs(p.Kind, len(p.Data)) {
+		return 0
+	}
+	return cost(len(p.Data))
+}
+
 // weighed returns data as the windows count it: both sides take an empty JSON
 // object, which JSON packets carry for want of data, for none.
 func weighed(form packet.Form, data []byte) []byte {

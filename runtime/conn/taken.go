@@ -138,7 +138,8 @@ func (c *Conn) continuesRequest(p *packet.Packet) bool {
 		c.violate(p.CallID, packetrpc.CodeInvalidArgument, "call %d is open already", p.CallID)
 		return true
 	}
-	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+	if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
+		c.dropped(p)
 		c.violate(p.CallID, err.Code, "%s", err.Message)
 		return true
 	}
@@ -237,13 +238,34 @@ func (c *Conn) hasRoom(kind packet.Kind) *packetrpc.Error {
 	return nil
 }
 
-// actionOf returns the action of a packet and learns its number, which holds
-// even if the call is refused.
+// maxActionName is how long an action's name may be. Names that numbers stand
+// for are kept as long as the connection.
+const maxActionName = 1 << 10
+
+// learnNumber keeps the action that a packet defines a number for, whatever
+// becomes of the packet.
+func (c *Conn) learnNumber(p *packet.Packet) {
+	number := int(p.ActionNumber)
+	if number == 0 || p.Action == "" || number > c.cfg.Local.MaxActionNumbers || len(p.Action) > maxActionName {
+		return
+	}
+	for len(c.in.numbers) <= number {
+		c.in.numbers = append(c.in.numbers, "")
+	}
+	if c.in.numbers[number] == "" {
+		c.in.numbers[number] = p.Action
+	}
+}
+
+// actionOf returns the action of a packet.
 func (c *Conn) actionOf(p *packet.Packet) (string, *packetrpc.Error) {
 	number := int(p.ActionNumber)
 	switch {
 	case number == 0 && p.Action == "":
 		return "", packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the packet names no action")
+	case len(p.Action) > maxActionName:
+		return "", packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+			"the action's name has %d bytes; it may have %d", len(p.Action), maxActionName)
 	case number == 0:
 		return p.Action, nil
 	case number > c.cfg.Local.MaxActionNumbers:
@@ -255,13 +277,9 @@ func (c *Conn) actionOf(p *packet.Packet) (string, *packetrpc.Error) {
 		}
 		return c.in.numbers[number], nil
 	}
-	for len(c.in.numbers) <= number {
-		c.in.numbers = append(c.in.numbers, "")
-	}
-	if known := c.in.numbers[number]; known != "" && known != p.Action {
+	if known := c.in.numbers[number]; known != p.Action {
 		return "", packetrpc.Errorf(packetrpc.CodeInvalidArgument, "action number %d is %q already", number, known)
 	}
-	c.in.numbers[number] = p.Action
 	return p.Action, nil
 }
 
@@ -281,7 +299,7 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 		if p.CallID == 0 || p.Kind == packet.KindOneWay {
 			call.box = newInbox(&c.account, 0, nil) // the lane's window governs
 		}
-		if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+		if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
 			return err
 		}
 		if !p.More {
@@ -289,12 +307,14 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 		}
 		return nil
 	}
+	if limit := c.cfg.Local.MaxMessageSize; len(p.Data) > limit {
+		return tooLarge(len(p.Data), limit)
+	}
 	call.request = call.method.NewRequest()
 	if err := c.decodeRequest(p.Data, call.request); err != nil {
 		return err
 	}
-	if costs(p.Kind, len(p.Data)) {
-		call.held = cost(len(p.Data))
+	if call.held = packetCost(p); call.held > 0 {
 		c.account.arrived(call.held, call.held)
 	}
 	return nil
@@ -393,7 +413,8 @@ func (c *Conn) takenMessage(p *packet.Packet) {
 		c.violate(p.CallID, packetrpc.CodeInvalidArgument, "a message came after the half-close")
 		return
 	}
-	if err := call.box.put(p.Data, p.More, c.cfg.Local.MaxMessageSize); err != nil {
+	if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
+		c.dropped(p)
 		c.violate(p.CallID, err.Code, "%s", err.Message)
 	}
 }
@@ -424,6 +445,7 @@ func (c *Conn) handleCancel(p *packet.Packet) {
 	}
 	c.mu.Lock()
 	if p.CallID == c.made.otherLaneID() {
+		c.taken.laneSkips = false
 		c.mu.Unlock()
 		c.dropLanePart(errCanceled())
 		return
