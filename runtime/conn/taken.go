@@ -519,7 +519,7 @@ func (c *Conn) runCall(call *takenCall) {
 	if call.reply {
 		c.answer(call, response, err)
 	} else if err != nil {
-		c.cfg.Logger.Warn("packetrpc: a one-way handler failed", "action", call.method.Spec.Action, "error", err)
+		c.cfg.Logger.Error("packetrpc: a one-way handler failed, which no caller learns", "action", call.method.Spec.Action, "error", err)
 	}
 	call.end(errReturned())
 }
@@ -689,7 +689,10 @@ func (c *Conn) answerPlain(call *takenCall, response proto.Message, err error) {
 		p = *c.failurePacket(call, err)
 		p.Data = []byte("{}")
 	}
-	p.Action, p.Token = call.method.Spec.Action, c.cfg.Token
+	p.Action = call.method.Spec.Action
+	if packetrpc.CodeOf(err) != packetrpc.CodeUnauthenticated {
+		p.Token = c.cfg.Token // whoever could not name it is not told it
+	}
 	if p.Action == "CoreListClients" {
 		p.Action = "ListClients" // the name that they know the reply by
 	}
