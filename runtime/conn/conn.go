@@ -27,6 +27,9 @@ const (
 	minPartsMax = 16 << 20
 	// envelopeRoom is what a packet may hold besides its message.
 	envelopeRoom = 64 << 10
+	// maxEnvelope is what a packet may hold besides its message when it is taken:
+	// more than this side's packets ever do.
+	maxEnvelope = 128 << 10
 	// farewell is how long a closing connection waits for the other side to take
 	// its last packet.
 	farewell = time.Second

@@ -50,7 +50,8 @@ type inbox struct {
 	withheld int  // credit of an incomplete message
 	waited   bool // the taking side has waited since credit was last given back
 
-	listed bool // part is in account.parts; the account's lock guards it
+	listed   bool // it is in account.parts, with so many bytes; the account's lock
+	listSize int  // guards both
 }
 
 const bigMessage = ^uint32(0)
@@ -116,9 +117,20 @@ func (b *inbox) putPart(data []byte, charge int) {
 	b.withheld += charge
 	b.mu.Unlock()
 	b.account.arrived(charge, 0)
-	if b.account.incomplete(b, len(data)) {
-		b.release()
+	b.progress()
+}
+
+// progress gives the sender of an incomplete message credit for the rest, if the
+// message is what the taking side waits for and the connection's budget allows.
+// What waits behind messages that nobody takes has no part in that budget: it
+// grows no further than the call's window.
+func (b *inbox) progress() {
+	b.mu.Lock()
+	credit := 0
+	if b.part != nil && b.held == 0 && b.window > 0 && b.account.incomplete(b, len(b.part)) {
+		credit, b.withheld = b.withheld, 0
 	}
+	b.giveBack(credit) // unlocks
 }
 
 // putWhole turns the parts into a message.
@@ -131,7 +143,7 @@ func (b *inbox) putWhole(data []byte, charge int) {
 	b.store(whole, true)
 	b.mu.Unlock()
 	b.account.arrived(charge, len(whole))
-	b.account.complete(b, len(whole)-len(data))
+	b.account.complete(b)
 	b.signal()
 }
 
@@ -181,10 +193,9 @@ func (b *inbox) finish(end error) {
 		return
 	}
 	b.end = end
-	dropped := len(b.part)
 	b.part = nil
 	b.mu.Unlock()
-	b.account.complete(b, dropped)
+	b.account.complete(b)
 	b.signal()
 }
 
@@ -287,9 +298,7 @@ func (b *inbox) swap() (more bool, end error) {
 	credit := b.due()
 	b.giveBack(credit) // unlocks
 	b.account.taken(held)
-	if b.account.may(b) {
-		b.release()
-	}
+	b.progress()
 	return true, nil
 }
 

@@ -15,6 +15,8 @@ const (
 	// its bytes arrive, until it has been handled.
 	readBuffer    = 4 << 10
 	readBufferMax = 128 << 10
+	// maxPing is how much data a ping may have, which the pong bears as well.
+	maxPing = 1 << 10
 )
 
 // reader is the bytes that have been read and not yet handled. It belongs to the
@@ -133,8 +135,10 @@ func (c *Conn) handleArrived() bool {
 			switch p.Data = weighed(c.form, p.Data); {
 			case err != nil:
 				c.handleMalformed(p, err)
-			case len(body)-len(p.Data) > envelopeRoom:
+			case len(body)-len(p.Data) > maxEnvelope:
 				c.handleStuffed(p, len(body)-len(p.Data))
+			case packetCost(p) > 0 && c.account.overdrawn():
+				c.handleUncredited(p)
 			default:
 				c.handlePacket(p)
 			}
@@ -210,6 +214,11 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 	case packet.KindCredit:
 		c.handleCredit(p)
 	case packet.KindPing:
+		if len(p.Data) > maxPing {
+			c.refuse(p, packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+				"the ping has %d bytes of data; it may have %d", len(p.Data), maxPing))
+			return
+		}
 		c.out.control(c.form, &packet.Packet{Kind: packet.KindPong, CallID: p.CallID, Data: p.Data})
 	case packet.KindPong, packet.KindAck:
 		// Nothing waits for these: a pong has proved by arriving that the other
@@ -280,7 +289,18 @@ func (c *Conn) handleMalformed(p *packet.Packet, err error) {
 // takes memory and costs no credit.
 func (c *Conn) handleStuffed(p *packet.Packet, size int) {
 	reason := packetrpc.Errorf(packetrpc.CodeResourceExhausted,
-		"the packet has %d bytes besides its data; it may have %d", size, envelopeRoom)
+		"the packet has %d bytes besides its data; it may have %d", size, maxEnvelope)
+	if p.Kind == packet.KindOneWay {
+		c.spoilLane(p, cost(len(p.Data)), reason)
+	}
+	c.reject(p, reason)
+}
+
+// handleUncredited answers a packet that was sent although the connection has no
+// credit.
+func (c *Conn) handleUncredited(p *packet.Packet) {
+	reason := packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+		"a message was sent without credit of the connection; its window is %d bytes", c.account.window)
 	if p.Kind == packet.KindOneWay {
 		c.spoilLane(p, cost(len(p.Data)), reason)
 	}

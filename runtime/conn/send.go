@@ -127,7 +127,14 @@ func (c *Conn) charge(window *sendWindow, kind packet.Kind, size int) {
 // costs reports whether a packet takes credit: those that make the other side
 // keep something do.
 func costs(kind packet.Kind, size int) bool {
-	return size > 0 || kind == packet.KindMessage || kind == packet.KindOneWay
+	switch kind {
+	case packet.KindMessage, packet.KindOneWay:
+		return true
+	case packet.KindRequest, packet.KindResponse:
+		return size > 0
+	default:
+		return false
+	}
 }
 
 // packetCost returns what a packet that has arrived took from its sender's

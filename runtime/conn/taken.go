@@ -630,11 +630,11 @@ func (c *Conn) answer(call *takenCall, response proto.Message, err error) {
 	if err == nil {
 		p := c.responsePacket(call)
 		if failure := metadataFits(p.Metadata); failure != nil {
-			c.out.control(c.form, c.failurePacket(call, failure))
+			c.out.answer(c.form, c.failurePacket(call, failure))
 			return
 		}
 		if call.method.Spec.Type == packetrpc.OneWay || call.method.Spec.Type.StreamsReplies() {
-			c.out.control(c.form, &p)
+			c.out.answer(c.form, &p)
 			return
 		}
 		failure := c.send(call, &call.window, &p, nil, response)
@@ -643,14 +643,14 @@ func (c *Conn) answer(call *takenCall, response proto.Message, err error) {
 		}
 		err = failure
 	}
-	c.out.control(c.form, c.failurePacket(call, err))
+	c.out.answer(c.form, c.failurePacket(call, err))
 }
 
 // answerNow is answer for the reading goroutine, which has made sure that a
 // small answer can be queued; a large one is a worker's to send.
 func (c *Conn) answerNow(call *takenCall, response proto.Message, err error) {
 	if err != nil {
-		c.answer(call, nil, err)
+		c.out.control(c.form, c.failurePacket(call, err))
 		call.end(errReturned())
 		return
 	}

@@ -72,6 +72,15 @@ func (a *account) taken(held int) {
 	a.settle()
 }
 
+// overdrawn reports whether the other side has used all its credit up. It never
+// has more than owed leaves of the window, and it is owed more than half of that
+// only while too much is held.
+func (a *account) overdrawn() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.window > 0 && a.owed >= a.window
+}
+
 // settle gives credit back once half a window is owed, unless too much is held,
 // and unlocks.
 func (a *account) settle() {
@@ -85,47 +94,36 @@ func (a *account) settle() {
 	}
 }
 
-// incomplete notes n more bytes of a message that has not arrived whole and
-// reports whether they get credit at once.
-func (a *account) incomplete(box *inbox, n int) bool {
+// incomplete notes the size of a message that has not arrived whole and reports
+// whether it gets credit now.
+func (a *account) incomplete(box *inbox, size int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !box.listed {
 		box.listed = true
 		a.parts = append(a.parts, box)
 	}
-	a.total += n
-	return a.mayLocked(box)
-}
-
-// may reports whether an incomplete message gets credit now.
-func (a *account) may(box *inbox) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return box.listed && a.mayLocked(box)
-}
-
-func (a *account) mayLocked(box *inbox) bool {
+	a.total += size - box.listSize
+	box.listSize = size
 	return a.total <= a.partsMax || a.parts[0] == box
 }
 
-// complete notes that a message whose parts were n bytes is no longer
-// incomplete, whether it arrived whole or was given up, and gives those credit
-// that were refused it.
-func (a *account) complete(box *inbox, n int) {
-	for _, other := range a.remove(box, n) {
+// complete notes that a message is no longer incomplete, whether it arrived
+// whole or was given up, and gives those credit that were refused it.
+func (a *account) complete(box *inbox) {
+	for _, other := range a.remove(box) {
 		other.release()
 	}
 }
 
-func (a *account) remove(box *inbox, n int) (served []*inbox) {
+func (a *account) remove(box *inbox) (served []*inbox) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !box.listed {
 		return nil
 	}
-	box.listed = false
-	a.total -= n
+	a.total -= box.listSize
+	box.listed, box.listSize = false, 0
 	a.parts = slices.DeleteFunc(a.parts, func(other *inbox) bool { return other == box })
 	switch {
 	case len(a.parts) == 0:

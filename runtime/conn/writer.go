@@ -19,8 +19,9 @@ const (
 	queueLimit = 256 << 10
 	// controlLimit is how many bytes of control packets may be queued before the
 	// connection ends, whose other side makes this one answer and does not read
-	// the answers.
-	controlLimit = 256 << 10
+	// the answers. It is more than the refusals of as many calls as may be open,
+	// which one who reads can cause at once.
+	controlLimit = 4 << 20
 	// flushesInTurn is how often one goroutine writes what others have queued
 	// meanwhile before a worker takes over.
 	flushesInTurn = 2
@@ -205,6 +206,23 @@ func (w *writer) control(form packet.Form, p *packet.Packet) {
 				"the other side does not read: %d bytes of answers wait for it", controlLimit))
 		})
 	}
+}
+
+// answer queues a handler's answer that needs no credit. It waits while the queue
+// is full, so the reading goroutine must not call it.
+func (w *writer) answer(form packet.Form, p *packet.Packet) {
+	w.mu.Lock()
+	for w.err == nil && w.size() >= queueLimit {
+		last := w.queued
+		w.mu.Unlock()
+		w.flush()
+		_ = w.await(context.Background(), last) // ends with the connection at the latest
+		w.mu.Lock()
+	}
+	if w.err == nil {
+		w.put(packet.Append(form, w.bytes(), p))
+	}
+	w.unlock(nil)
 }
 
 // flush writes what is queued unless another goroutine is at it, which then
