@@ -25,8 +25,6 @@ const (
 	maxHeld = 64 << 20
 	// minPartsMax is how much of incomplete messages may wait for their rest.
 	minPartsMax = 16 << 20
-	// envelopeRoom is what a packet may hold besides its message.
-	envelopeRoom = 64 << 10
 	// maxEnvelope is what a packet may hold besides its message when it is taken:
 	// more than this side's packets ever do.
 	maxEnvelope = 128 << 10
@@ -133,7 +131,7 @@ func New(o *Opening, cfg Config) *Conn {
 		gone: make(chan struct{}),
 	}
 	c.nc.SetDeadline(time.Time{})
-	c.in.splitter.SetMaxPacket(cfg.Local.MaxMessageSize + envelopeRoom)
+	c.in.splitter.SetMaxPacket(cfg.Local.MaxMessageSize + maxEnvelope)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.workRef = c.work
 	c.made = newMadeCalls(cfg.Dialled)
