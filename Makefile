@@ -32,10 +32,15 @@ gen: ## Write the generated code anew from the .proto files
 run: ## Run the chat example: a server and two clients that talk
 	@$(GO) run ./examples/chat demo
 
+.PHONY: proxy
+proxy: ## Pack the module for programs outside, while it is not published
+	@$(GO) run ./internal/tour bin/proxy
+
+# With nothing built yet, the README's tour takes minutes: it builds buf.
 .PHONY: test
 test: ## Run all tests with the race detector (TESTFLAGS adds flags)
 	@echo "test: go test -race ./..."
-	@$(GO) test -race -timeout 5m $(TESTFLAGS) ./...
+	@$(GO) test -race -timeout 10m $(TESTFLAGS) ./...
 
 .PHONY: check
 check: check-format check-vet check-static check-proto check-gen ## Run every check below; changes nothing

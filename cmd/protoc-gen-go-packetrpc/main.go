@@ -8,6 +8,12 @@
 //
 //	protoc --go_out=. --go-packetrpc_out=. chat/v1/chat.proto
 //
+// The options that .proto files set are declared in packetrpc/v1/options.proto.
+// The plugin brings that file along: this writes it below a folder, for protoc's
+// -I or a module of buf.yaml.
+//
+//	protoc-gen-go-packetrpc --write-options FOLDER
+//
 // The output depends on the declarations alone: services appear in the order of
 // their names and methods in the order in which they are declared. Two names that
 // would clash in Go are written with underscores between their parts. Names and
@@ -20,6 +26,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 
 	"google.golang.org/protobuf/compiler/protogen"
@@ -27,6 +34,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/pluginpb"
 
+	"github.com/packetrpc/packetrpc/api"
 	"github.com/packetrpc/packetrpc/cmd/protoc-gen-go-packetrpc/internal/emit"
 	"github.com/packetrpc/packetrpc/cmd/protoc-gen-go-packetrpc/internal/plan"
 )
@@ -45,8 +53,11 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		_, err := fmt.Fprintln(out, "protoc-gen-go-packetrpc", version())
 		return err
 	}
+	if len(args) == 2 && args[0] == "--write-options" {
+		return writeOptions(args[1], out)
+	}
 	if len(args) > 0 {
-		return fmt.Errorf("unknown argument %q: protoc and buf start this program and give it none", args[0])
+		return fmt.Errorf("unknown argument %q: protoc and buf start this program and give it none; people have --version and --write-options FOLDER", args[0])
 	}
 	input, err := io.ReadAll(in)
 	if err != nil {
@@ -65,6 +76,20 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	_, err = out.Write(output)
+	return err
+}
+
+// writeOptions writes options.proto below a folder, where its import path is to be
+// found, and prints where.
+func writeOptions(folder string, out io.Writer) error {
+	path := filepath.Join(folder, filepath.FromSlash(api.OptionsPath))
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, api.Options, 0o666); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(out, path)
 	return err
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,33 @@ func TestVersion(t *testing.T) {
 	}
 	if fields := strings.Fields(out.String()); len(fields) != 2 || fields[0] != "protoc-gen-go-packetrpc" {
 		t.Errorf("--version prints %q", out.String())
+	}
+}
+
+// TestWriteOptions shows that the file is found by the path that .proto files
+// import it by, and that it may be written again.
+func TestWriteOptions(t *testing.T) {
+	want, err := os.ReadFile(filepath.Join(root, "api", "packetrpc", "v1", "options.proto"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(t.TempDir(), "third_party")
+	for range 2 {
+		var out bytes.Buffer
+		if err := run([]string{"--write-options", folder}, nil, &out); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(folder, "packetrpc", "v1", "options.proto")
+		if out.String() != path+"\n" {
+			t.Errorf("it prints %q", out.String())
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	if err := run([]string{"--write-options", filepath.Join(folder, "packetrpc", "v1", "options.proto")}, nil, io.Discard); err == nil {
+		t.Error("a folder that is a file was written to")
 	}
 }
 

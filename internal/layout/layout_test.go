@@ -32,6 +32,7 @@ type unit struct {
 // rows is the order: a unit imports only from rows above its own. A row may name
 // what is yet to be written.
 var rows = [][]unit{
+	{{path: "api"}},
 	{{path: "gen/packetrpc/v1"}},
 	{{path: "runtime/packetrpc"}},
 	{{path: "gen/packetrpc/v1/packetrpcv1packetrpc"}},
@@ -44,6 +45,7 @@ var rows = [][]unit{
 	{{path: testHelpers, needs: []string{"go.uber.org/goleak"}}},
 	{{path: generator + "/...", needs: []string{"github.com/dave/jennifer"}}, {path: "cmd/packetrpc/..."}},
 	{{path: "examples/..."}},
+	{{path: "internal/tour", needs: []string{"golang.org/x/mod"}}},
 }
 
 const (

@@ -74,7 +74,7 @@ func (c *Client) Err() error { return context.Cause(c.conn.Context()) }
 // called several times and always returns nil. A handler must not call it, as it
 // would wait for itself; it can call Disconnect of [Client.Server].
 func (c *Client) Close() error {
-	c.conn.Close("the client has closed the connection")
+	c.conn.Close("")
 	<-c.finished
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"slices"
@@ -299,6 +300,46 @@ func TestCloseWaitsForHandlers(t *testing.T) {
 	}
 }
 
+func TestOneWay(t *testing.T) {
+	srv := server.New()
+	note := &packetrpc.Spec{Action: "test.Echo/Note", Type: packetrpc.OneWay}
+	received := make(chan string, 100)
+	packetrpc.HandleOneWay(srv, note, func(_ context.Context, s *text) error {
+		received <- s.GetValue()
+		return nil
+	})
+	c := packetrpctest.Dial(t, srv)
+	for i := range 10 {
+		if err := c.CallOneWay(within(t), note, wrapperspb.String(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 10 {
+		if got := receive(t, received); got != fmt.Sprint(i) {
+			t.Errorf("received %q, want %d", got, i)
+		}
+	}
+}
+
+// Messages larger than the windows need credit to get through.
+func TestSmallLimits(t *testing.T) {
+	srv := server.New(server.WithWindow(1000, 2000), server.WithMaxOpenCalls(2), server.WithMaxRunningCalls(1), server.WithWriteTimeout(time.Minute))
+	packetrpc.HandleUnary(srv, echoSpec, func(_ context.Context, s *text) (*text, error) { return s, nil })
+	c := packetrpctest.Dial(t, srv, client.WithWindow(1000, 2000), client.WithMaxOpenCalls(2), client.WithMaxRunningCalls(1),
+		client.WithWriteTimeout(time.Minute), client.WithLogger(slog.New(slog.DiscardHandler)))
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			long := wrapperspb.String(strings.Repeat("x", 100_000))
+			reply, err := packetrpc.CallUnary[text](within(t), c, echoSpec, long)
+			if err != nil || len(reply.GetValue()) != 100_000 {
+				t.Errorf("got %d bytes, %v", len(reply.GetValue()), err)
+			}
+		})
+	}
+	all.Wait()
+}
+
 func TestServerVanishes(t *testing.T) {
 	started := packetrpctest.Start(t, server.New())
 	faults := make(chan *packetrpctest.FaultyConn, 1)
@@ -392,4 +433,24 @@ func TestLimitsAreTold(t *testing.T) {
 		t.Errorf("a message beyond the server's limit: %v", err)
 	}
 	info(t, c) // the connection lives
+}
+
+// TestCloseSendsWhatWasQueued: who sends a one-way message and leaves means it.
+func TestCloseSendsWhatWasQueued(t *testing.T) {
+	srv := server.New()
+	note := &packetrpc.Spec{Action: "test.Echo/Note", Type: packetrpc.OneWay}
+	received := make(chan string, 100)
+	packetrpc.HandleOneWay(srv, note, func(_ context.Context, s *text) error {
+		received <- s.GetValue()
+		return nil
+	})
+	started := packetrpctest.Start(t, srv)
+	for range 20 {
+		c := started.Dial(t)
+		if err := c.CallOneWay(within(t), note, wrapperspb.String("last words")); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		receive(t, received)
+	}
 }

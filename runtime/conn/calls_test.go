@@ -374,3 +374,20 @@ func TestDrain(t *testing.T) {
 	<-waiting
 	<-p.accepted.Idle()
 }
+
+// TestLastWords: one-way packets are handled although their sender closes right
+// after.
+func TestLastWords(t *testing.T) {
+	bothWays(t, func(t *testing.T, c *conn.Conn, callee *service) {
+		for range 100 {
+			if err := c.CallOneWay(timeout(t), note, wrapperspb.String("last words")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Close("leaving")
+		for range 100 {
+			<-callee.notes
+		}
+		c.Wait()
+	})
+}

@@ -25,14 +25,15 @@ const (
 	maxHeld = 64 << 20
 	// minPartsMax is how much of incomplete messages may wait for their rest.
 	minPartsMax = 16 << 20
-	// envelopeRoom is what a packet may hold besides its message.
-	envelopeRoom = 64 << 10
 	// maxEnvelope is what a packet may hold besides its message when it is taken:
 	// more than this side's packets ever do.
 	maxEnvelope = 128 << 10
 	// farewell is how long a closing connection waits for the other side to take
 	// its last packet.
 	farewell = time.Second
+	// lastWords is how long the one-way packets may be handled of a side that has
+	// gone.
+	lastWords = 5 * time.Second
 )
 
 // Config is what a connection is told when it is made.
@@ -130,7 +131,7 @@ func New(o *Opening, cfg Config) *Conn {
 		gone: make(chan struct{}),
 	}
 	c.nc.SetDeadline(time.Time{})
-	c.in.splitter.SetMaxPacket(cfg.Local.MaxMessageSize + envelopeRoom)
+	c.in.splitter.SetMaxPacket(cfg.Local.MaxMessageSize + maxEnvelope)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.workRef = c.work
 	c.made = newMadeCalls(cfg.Dialled)
@@ -285,6 +286,62 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 	for _, call := range taken {
 		c.endTaken(call, reason)
 	}
+}
+
+// depart ends the connection of a side that has gone. The one-way packets that
+// have arrived from it are handled first: who sends one and leaves means it. Calls
+// that wait for an answer are not, and nothing more is sent.
+func (c *Conn) depart(reason *packetrpc.Error) {
+	c.mu.Lock()
+	if c.ended != nil || c.taken.departure != nil {
+		c.mu.Unlock()
+		return
+	}
+	if c.todo.laneIdle() {
+		c.mu.Unlock()
+		c.terminate(reason)
+		return
+	}
+	c.taken.departure = reason
+	c.made.refused = reason
+	made := c.made.abandon()
+	var taken []*takenCall
+	for id, call := range c.taken.calls {
+		if !call.inLane {
+			taken = append(taken, call)
+			delete(c.taken.calls, id)
+		}
+	}
+	c.mu.Unlock()
+
+	c.out.stop(reason)
+	for _, call := range made {
+		c.failCall(call, reason)
+	}
+	for _, call := range taken {
+		c.endTaken(call, reason)
+	}
+	limit := time.AfterFunc(lastWords, func() { c.terminate(reason) })
+	context.AfterFunc(c.ctx, func() { limit.Stop() })
+}
+
+// departed ends the connection, when the other side has gone, once what it has
+// left is handled: of an old program, which has only closed its sending side, all
+// calls, and otherwise the lane. c.mu is held.
+func (c *Conn) departed() {
+	reason := c.taken.departure
+	if reason == nil || c.ended != nil {
+		return
+	}
+	if c.cfg.Plain && c.taken.open > 0 || !c.todo.laneIdle() {
+		return
+	}
+	c.todo.working++
+	c.cfg.Workers.run(func() {
+		c.terminate(reason)
+		c.mu.Lock()
+		c.leave()
+	})
 }
 
 // vanish closes gone when the connection has ended and its last worker has left.

@@ -6,12 +6,12 @@
 //
 // Some goroutine always holds the reading role (work.go). It reads what has
 // arrived, finds the packets in it (reader.go) and gives each to the call that
-// it belongs to: a reply to the call that waits for it (outgoing.go), a message
-// to its call's inbox (inbox.go), a request, decoded, to the queue of calls to be
-// handled (incoming.go). Then it gives the role up and handles queued calls
-// itself, having made sure that another goroutine is awake to take over whatever
-// it may keep waiting. So a single call costs one wake-up and a thousand at once
-// cost hardly more.
+// it belongs to: a reply to the call that waits for it (made.go), a message to its
+// call's inbox (inbox.go), a request, decoded, to the queue of calls to be handled
+// (taken.go). Then it gives the role up and handles queued calls itself. Another
+// goroutine is woken when more than one call waits, or when this one has not come
+// back to read after a lull. So a single call that is handled quickly costs no
+// wake-up, and a thousand at once cost few.
 //
 // The reading goroutine never waits: not for a handler, not for a receiver, not
 // for room in the queue of outgoing packets, and it never writes to the socket.

@@ -13,9 +13,10 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
-// decodeAtOnce is how large a reply may be that the reading goroutine decodes,
-// right from where it was read; the caller decodes larger ones.
-const decodeAtOnce = 16 << 10
+// decodeAtOnce is how large a message may be that the reading goroutine decodes,
+// right from where it was read; whoever it is for decodes larger ones, from a
+// copy.
+const decodeAtOnce = lastFragmentMax
 
 // madeCalls is the calls that this side has made. Conn.mu guards it.
 type madeCalls struct {
@@ -186,12 +187,21 @@ func (c *Conn) withdraw(call *madeCall, reason error) bool {
 	return true
 }
 
+// openingToken returns the token that the packets bear by which this side opens a
+// call. Nobody checks those of the accepting side, so they bear none.
+func (c *Conn) openingToken() string {
+	if c.cfg.Dialled {
+		return c.cfg.Token
+	}
+	return ""
+}
+
 // opening returns the packet that opens a call.
 func (c *Conn) opening(ctx context.Context, kind packet.Kind, id uint64) packet.Packet {
 	p := packet.Packet{
 		Kind:     kind,
 		CallID:   id,
-		Token:    c.cfg.Token,
+		Token:    c.openingToken(),
 		Created:  time.Now().UnixMicro(),
 		Metadata: packetrpc.OutgoingMetadata(ctx),
 	}

@@ -14,7 +14,7 @@ const (
 	// far that grows while reads fill it. One packet may make it grow further, as
 	// its bytes arrive, until it has been handled.
 	readBuffer    = 4 << 10
-	readBufferMax = 64 << 10
+	readBufferMax = 128 << 10
 	// maxPing is how much data a ping may have, which the pong bears as well.
 	maxPing = 1 << 10
 )
@@ -176,15 +176,17 @@ func (c *Conn) readingEnded(err error) {
 	}
 	c.mu.Lock()
 	if c.closing != nil {
-		reason = c.closing
+		c.mu.Unlock()
+		c.terminate(c.closing)
+		return
 	}
 	patient := c.cfg.Plain && errors.Is(err, io.EOF) && c.taken.open > 0
 	if patient {
-		c.taken.lastReason = reason
+		c.taken.departure = reason
 	}
 	c.mu.Unlock()
 	if !patient {
-		c.terminate(reason)
+		c.depart(reason)
 	}
 }
 
@@ -232,7 +234,7 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 		if p.Reason != "" {
 			text += ": " + p.Reason
 		}
-		c.terminate(packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(text)))
+		c.depart(packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(text)))
 	default:
 		c.reject(p, packetrpc.Errorf(packetrpc.CodeUnimplemented, "packets of kind %v are not known here", p.Kind))
 	}

@@ -10,8 +10,13 @@ import (
 )
 
 // fragmentSize is how much of a message one packet carries in the binary form,
-// and what one call may put before another's packets.
-const fragmentSize = 64 << 10
+// and what one call may put before another's packets. The last fragment may be a
+// quarter larger, so that messages of a round size and their few bytes of
+// envelope stay in one packet.
+const (
+	fragmentSize    = 64 << 10
+	lastFragmentMax = fragmentSize + fragmentSize/4
+)
 
 // send queues a message of a call, with p as its envelope; a spec gives the
 // packet the action's name or number. It waits for credit and room. Nothing has
@@ -25,7 +30,7 @@ func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, s
 		if err := c.fits(size); err != nil {
 			return err
 		}
-		if size <= fragmentSize {
+		if size <= lastFragmentMax {
 			if err := c.out.lock(ctx, window, false); err != nil {
 				return notSent(err)
 			}
@@ -78,7 +83,7 @@ func (c *Conn) sendEncoded(ctx context.Context, window *sendWindow, p *packet.Pa
 			return c.abandonFragments(window, err)
 		}
 		p.Data, p.More = data, false
-		if c.form == packet.Binary && len(data) > fragmentSize {
+		if c.form == packet.Binary && len(data) > lastFragmentMax {
 			p.Data, p.More = data[:fragmentSize], true
 		}
 		data = data[len(p.Data):]

@@ -57,7 +57,7 @@ func (c *Conn) Push(s *Shared) bool {
 	if c.fits(len(data)) != nil || !c.out.tryLock(&c.lane) {
 		return false
 	}
-	p := packet.Packet{Kind: packet.KindOneWay, CallID: c.made.laneID, Created: s.created, Token: c.cfg.Token, Data: data}
+	p := packet.Packet{Kind: packet.KindOneWay, CallID: c.made.laneID, Created: s.created, Token: c.openingToken(), Data: data}
 	c.out.actions.name(&p, s.spec)
 	c.out.put(packet.Append(c.form, c.out.bytes(), &p))
 	c.charge(&c.lane, p.Kind, len(data))

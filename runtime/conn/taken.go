@@ -22,10 +22,10 @@ type takenCalls struct {
 	open    int                   // those that have not been answered, one-way and cancelled ones included
 	waiting int                   // those that are to be answered and whose handler has not returned
 
-	lane       laneWindow
-	lanePart   *takenCall       // the one-way call whose message has not arrived whole
-	laneSkips  bool             // the rest of a refused one-way message is to come
-	lastReason *packetrpc.Error // ends the connection once no call is open
+	lane      laneWindow
+	lanePart  *takenCall       // the one-way call whose message has not arrived whole
+	laneSkips bool             // the rest of a refused one-way message is to come
+	departure *packetrpc.Error // the other side has gone; see Conn.depart
 }
 
 func newTakenCalls(window int) takenCalls {
@@ -521,7 +521,7 @@ func (c *Conn) runCall(call *takenCall) {
 	if call.reply {
 		c.answer(call, response, err)
 	} else if err != nil {
-		c.cfg.Logger.Warn("packetrpc: a one-way handler failed", "action", call.method.Spec.Action, "error", err)
+		c.cfg.Logger.Error("packetrpc: a one-way handler failed, which no caller learns", "action", call.method.Spec.Action, "error", err)
 	}
 	call.end(errReturned())
 }
@@ -657,7 +657,7 @@ func (c *Conn) answerNow(call *takenCall, response proto.Message, err error) {
 		return
 	}
 	size := packet.Size(response)
-	if c.form == packet.Binary && size <= fragmentSize && c.fits(size) == nil && c.out.tryLock(&call.window) {
+	if c.form == packet.Binary && size <= lastFragmentMax && c.fits(size) == nil && c.out.tryLock(&call.window) {
 		p := c.responsePacket(call)
 		if err := c.encode(&call.window, &p, nil, response, size); err != nil {
 			c.out.control(c.form, c.failurePacket(call, err))
@@ -691,7 +691,10 @@ func (c *Conn) answerPlain(call *takenCall, response proto.Message, err error) {
 		p = *c.failurePacket(call, err)
 		p.Data = []byte("{}")
 	}
-	p.Action, p.Token = call.method.Spec.Action, c.cfg.Token
+	p.Action = call.method.Spec.Action
+	if packetrpc.CodeOf(err) != packetrpc.CodeUnauthenticated {
+		p.Token = c.cfg.Token // whoever could not name it is not told it
+	}
 	if p.Action == "CoreListClients" {
 		p.Action = "ListClients" // the name that they know the reply by
 	}
@@ -764,12 +767,5 @@ func (c *Conn) finished(call *takenCall) {
 		c.releaseLane()
 	}
 	c.settled()
-	if reason := c.taken.lastReason; reason != nil && c.taken.open == 0 && c.ended == nil {
-		c.todo.working++
-		c.cfg.Workers.run(func() {
-			c.terminate(reason)
-			c.mu.Lock()
-			c.leave()
-		})
-	}
+	c.departed()
 }

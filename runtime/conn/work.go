@@ -1,21 +1,30 @@
 package conn
 
+import "time"
+
 // workState is who does what on a connection. Conn.mu guards it.
 //
 // A worker is a goroutine inside Conn.work. At any time at most one worker holds
 // the reading role, and at most one is searching: it has been summoned and has
 // not yet looked around. Before a worker does something that may keep it, it
-// makes sure that nothing is left undone meanwhile: if a call waits, nobody reads,
-// or packets wait to be written, and nobody is searching, it summons another.
+// makes sure that nothing is left undone meanwhile: if another call waits, or
+// packets wait to be written, and nobody is searching, it summons another worker;
+// if nobody reads, it lets a timer do so.
 type workState struct {
 	queue     fifo[*takenCall] // calls that wait for a worker; their handlers run concurrently
 	lane      fifo[*takenCall] // calls whose handlers run one after the other
 	laneBusy  bool             // a worker runs a call of the lane
 	reading   bool
 	searching bool
-	running   int // handlers
-	working   int // goroutines that work for the connection; see Conn.vanish
+	lulling   bool        // lull runs
+	lull      *time.Timer // summons a worker when nobody has read for a while
+	running   int         // handlers
+	working   int         // goroutines that work for the connection; see Conn.vanish
 }
+
+// lull is how long nobody may read. It is long against most handlers, and short
+// against the time after which one would notice.
+const lull = 100 * time.Microsecond
 
 // lanePause is how many packets of a plain connection wait before reading
 // pauses.
@@ -25,6 +34,9 @@ func (s *workState) clear() {
 	s.queue = fifo[*takenCall]{}
 	s.lane = fifo[*takenCall]{}
 }
+
+// laneIdle reports whether no call of the lane runs or waits.
+func (s *workState) laneIdle() bool { return s.lane.len() == 0 && !s.laneBusy }
 
 // summon wakes a worker. c.mu is held.
 func (c *Conn) summon() {
@@ -97,9 +109,30 @@ func (c *Conn) wantsReader() bool {
 	return !s.reading && !c.in.over && !(c.cfg.Plain && s.lane.len() >= lanePause)
 }
 
-// ensureReader summons a worker to read while this one writes.
+// ensureReader makes sure that somebody reads soon while this worker does
+// something else. Most handlers and writes take less time than waking another
+// worker, so that happens only if this one has not come back after a lull.
 func (c *Conn) ensureReader() {
-	if c.wantsReader() && !c.todo.searching {
+	s := &c.todo
+	if s.searching || s.lulling || !c.wantsReader() {
+		return
+	}
+	s.lulling = true
+	if s.lull == nil {
+		s.lull = time.AfterFunc(lull, c.lullOver)
+	} else {
+		s.lull.Reset(lull)
+	}
+}
+
+// lullOver summons a worker if the one that went to do something else is still
+// at it.
+func (c *Conn) lullOver() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.todo
+	s.lulling = false
+	if c.ended == nil && !s.searching && (c.callWaits() || c.wantsReader() || c.out.dirty.Load()) {
 		c.summon()
 	}
 }
@@ -116,9 +149,10 @@ func (c *Conn) runNext() {
 		call = s.queue.pop()
 	}
 	s.running++
-	if !s.searching && (c.callWaits() || c.wantsReader() || c.out.dirty.Load()) {
+	if !s.searching && (c.callWaits() || c.out.dirty.Load()) {
 		c.summon()
 	}
+	c.ensureReader()
 	c.mu.Unlock()
 	exits := true
 	// Deferred, since a handler may end its goroutine.

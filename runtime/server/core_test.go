@@ -331,6 +331,29 @@ func TestCoreDisconnect(t *testing.T) {
 	})
 }
 
+// An old program sees itself, and cannot be pushed to.
+func TestCoreAndPlainClients(t *testing.T) {
+	srv := server.New(server.WithRoles("root", "admin"))
+	address := listen(t, srv)
+	admin, old := dial(t, address, client.WithName("root")), dialRaw(t, address)
+	token := old.shake()
+	old.write(`{"action":"CoreInfo","token":"` + token + `"}`)
+	p := old.read()
+	self, _ := p.field("client").(map[string]any)
+	if p.Action != "CoreInfo" || p.field("form") != "plain" || self["name"] != "demo" {
+		t.Fatalf("the info is %+v", p)
+	}
+	core := packetrpcv1packetrpc.NewCoreServiceClient(admin)
+	_, err := core.Send(within(t), &packetrpcv1.SendRequest{Id: self["id"].(string), Push: &packetrpcv1.Push{Action: "NAMED"}})
+	if packetrpc.CodeOf(err) != packetrpc.CodeFailedPrecondition {
+		t.Errorf("sending to it: %v", err)
+	}
+	if _, err := core.Disconnect(within(t), &packetrpcv1.DisconnectRequest{Id: self["id"].(string)}); err != nil {
+		t.Error(err)
+	}
+	old.ends()
+}
+
 func TestClosedClientList(t *testing.T) {
 	srv := server.New(server.WithClientListClosed(), server.WithRoles("root", "admin"))
 	started := packetrpctest.Start(t, srv)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -345,5 +346,52 @@ func TestSlicedAndSlowConnection(t *testing.T) {
 	long := strings.Repeat("abc", 1000)
 	if got, err := echo(within(t), c, long); got != strings.ToUpper(long) || err != nil {
 		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
+// Many clients come at once, among some that never shake hands.
+func TestManyHandshakesAtOnce(t *testing.T) {
+	srv := server.New()
+	address := listen(t, srv)
+	for range 20 {
+		dialRaw(t, address).write(`{"action":`)
+	}
+	const n = 300
+	clients := make(chan *client.Client, n)
+	for range n {
+		go func() {
+			c, err := client.Dial(within(t), address)
+			if err == nil {
+				_, err = ping(within(t), c, "x")
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			clients <- c
+		}()
+	}
+	for range n {
+		if c := receive(t, clients); c != nil {
+			defer c.Close()
+		}
+	}
+	if got := srv.Count(); got != n {
+		t.Errorf("%d clients are connected, want %d", got, n)
+	}
+}
+
+// A connection that does nothing costs the server one goroutine, which reads.
+func TestIdleConnectionsCostOneGoroutine(t *testing.T) {
+	address := listen(t, server.New())
+	const n = 100
+	before := runtime.NumGoroutine()
+	for range n {
+		dialRaw(t, address).shake()
+	}
+	// The goroutines of the handshakes are on their way out.
+	for by := time.Now().Add(patience); runtime.NumGoroutine() > before+n+5; time.Sleep(time.Millisecond) {
+		if time.Now().After(by) {
+			t.Fatalf("%d connections need %d goroutines", n, runtime.NumGoroutine()-before)
+		}
 	}
 }

@@ -14,22 +14,36 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
-// ListenAndServe listens on the address of [WithAddress] and serves it, as
-// [Server.Serve] does. A Unix socket whose server is gone is replaced, and the
-// socket is removed at the end.
+// ListenAndServe listens as [Server.Listen] does and serves as [Server.Serve]
+// does.
 func (s *Server) ListenAndServe(ctx context.Context) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	network, where, err := setup.ParseAddress(s.options.address)
+	if s.life.Err() != nil {
+		return ErrServerClosed
+	}
+	listener, err := s.Listen(ctx)
 	if err != nil {
 		return err
 	}
+	return s.serve(ctx, listener, s.options.address)
+}
+
+// Listen listens on the address of [WithAddress] without serving it yet, for
+// those who need to know the port that they get for port 0. A Unix socket whose
+// server is gone is replaced, and the socket is removed when the listener is
+// closed. The error says what is wrong with the address.
+func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
+	network, where, err := setup.ParseAddress(s.options.address)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := listen(ctx, network, where)
 	if err != nil {
-		return listenError(s.options.address, err)
+		return nil, listenError(s.options.address, err)
 	}
-	return s.Serve(ctx, listener)
+	return listener, nil
 }
 
 func listen(ctx context.Context, network, where string) (net.Listener, error) {
@@ -70,14 +84,14 @@ func listenError(address string, err error) error {
 	code, why := packetrpc.CodeUnavailable, ""
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		code, why = packetrpc.CodeAlreadyExists, "is taken by another program; choose another with server.WithAddress"
+		code, why = packetrpc.CodeAlreadyExists, "is taken by another program (server.WithAddress)"
 		if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix && !isSocket(path) {
-			why = "is a file and no socket; choose another with server.WithAddress"
+			why = "is a file and no socket (server.WithAddress)"
 		}
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		code, why = packetrpc.CodeInvalidArgument, "is none of this machine's; choose another with server.WithAddress"
+		code, why = packetrpc.CodeInvalidArgument, "is none of this machine's (server.WithAddress)"
 	case errors.Is(err, fs.ErrPermission):
-		code, why = packetrpc.CodePermissionDenied, "may not be listened on by this user; choose another with server.WithAddress"
+		code, why = packetrpc.CodePermissionDenied, "may not be listened on by this user (server.WithAddress)"
 	case errors.Is(err, fs.ErrNotExist):
 		code, why = packetrpc.CodeInvalidArgument, "is in a folder that does not exist"
 	case isLookup(err):
@@ -102,7 +116,7 @@ func isLookup(err error) bool {
 
 // checkExposure refuses to listen where others can reach the server without what
 // keeps them out.
-func (s *Server) checkExposure(addr net.Addr) error {
+func (s *Server) checkExposure(addr net.Addr, name string) error {
 	if setup.Local(addr) {
 		return nil
 	}
@@ -117,5 +131,5 @@ func (s *Server) checkExposure(addr net.Addr) error {
 		return nil
 	}
 	return packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
-		"address %s is reached from beyond this machine, and %s", addr, strings.Join(missing, ", and "))
+		"address %s is reached from beyond this machine, and %s", name, strings.Join(missing, ", and "))
 }

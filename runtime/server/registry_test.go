@@ -240,7 +240,7 @@ func TestHooks(t *testing.T) {
 	}
 	c.Close()
 	reason := receive(t, left)
-	if packetrpc.CodeOf(reason) != packetrpc.CodeUnavailable || !strings.Contains(reason.Error(), "the client has closed the connection") {
+	if packetrpc.CodeOf(reason) != packetrpc.CodeUnavailable || !strings.Contains(reason.Error(), "closed by the other side") {
 		t.Errorf("the reason is %v", reason)
 	}
 	mu.Lock()
@@ -357,6 +357,27 @@ func TestServerCallsClient(t *testing.T) {
 	}
 }
 
+// A stream from a client to the server that opened it.
+func TestServerOpensStream(t *testing.T) {
+	srv := server.New()
+	started := packetrpctest.Start(t, srv)
+	count := &packetrpc.Spec{Action: "test.Echo/Count", Type: packetrpc.ServerStream}
+	handlers := new(packetrpc.Handlers)
+	packetrpc.HandleServerStream(handlers, count, func(_ context.Context, s *text, out packetrpc.Sender[text]) error {
+		for i := range 3 {
+			if err := out.Send(wrapperspb.String(fmt.Sprint(s.GetValue(), i))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	c := started.Dial(t, client.WithHandlers(handlers))
+	peer, _ := srv.Connection(c.ID())
+	if got, err := readAll(t, peer, count); err != nil || !slices.Equal(got, []string{"x0", "x1", "x2"}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestInterceptorsSeeThePeer(t *testing.T) {
 	seen := make(chan string, 10)
 	watch := func(next packetrpc.Invoke) packetrpc.Invoke {
@@ -422,5 +443,43 @@ func TestChurn(t *testing.T) {
 	}
 	if delivery, _ := srv.Group("lobby").Broadcast(t.Context(), noteSpec, wrapperspb.String("x")); delivery != (packetrpc.Delivery{}) {
 		t.Errorf("the group has %+v left", delivery)
+	}
+}
+
+// Only the dialling side's calls bear the token. A server that sent it along with
+// every push would show it in each record of what clients receive.
+func TestPushesBearNoToken(t *testing.T) {
+	arrived := make(chan packetrpc.Peer, 1)
+	srv := server.New(server.WithConnected(func(peer packetrpc.Peer) { arrived <- peer }))
+	nc := dialRaw(t, listen(t, srv))
+	nc.write(`{"action":"handShake","data":{"version":1,"limits":{"maxMessageSize":"4096"}}}`)
+	if shaken := nc.read(); shaken.Token == nil {
+		t.Fatalf("the handshake was answered by %+v", shaken)
+	}
+	peer := receive(t, arrived)
+	check := func(what string) {
+		t.Helper()
+		if p := nc.read(); p.Action == "" || p.Token != nil {
+			t.Errorf("%s is %+v", what, p)
+		}
+	}
+	if err := peer.CallOneWay(within(t), noteSpec, wrapperspb.String("one")); err != nil {
+		t.Fatal(err)
+	}
+	check("a one-way call")
+	if _, err := srv.All().Broadcast(within(t), noteSpec, wrapperspb.String("all")); err != nil {
+		t.Fatal(err)
+	}
+	check("a broadcast")
+	ctx, cancel := context.WithCancel(within(t))
+	answered := make(chan error, 1)
+	go func() {
+		_, err := echo(ctx, peer, "hello")
+		answered <- err
+	}()
+	check("a unary call")
+	cancel()
+	if err := receive(t, answered); packetrpc.CodeOf(err) != packetrpc.CodeCanceled {
+		t.Errorf("the unary call ended with %v", err)
 	}
 }

@@ -31,11 +31,16 @@ const shuttingDown = "the server is shutting down"
 // [AllowPlaintext] and [AllowAnonymous]) are reported at once. Any other error is
 // the listener's; the server's connections then live on.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	return s.serve(ctx, listener, listener.Addr().String())
+}
+
+// serve is Serve of an address that the server's user knows by the given name.
+func (s *Server) serve(ctx context.Context, listener net.Listener, name string) error {
 	defer listener.Close()
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	if err := s.checkExposure(listener.Addr()); err != nil {
+	if err := s.checkExposure(listener.Addr(), name); err != nil {
 		return err
 	}
 	if !s.track(listener) {
@@ -56,7 +61,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		<-s.ended
 		return ErrServerClosed
 	default:
-		return packetrpc.Errorf(packetrpc.CodeUnavailable, "accepting from %s: %w", listener.Addr(), err)
+		return packetrpc.Errorf(packetrpc.CodeUnavailable, "accepting from %s: %w", name, err)
 	}
 }
 

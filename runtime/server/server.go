@@ -86,8 +86,11 @@ func (s *Server) check() error {
 
 // Connections returns the clients that are connected, the longest connected
 // first.
-func (s *Server) Connections() []packetrpc.Peer {
-	members := s.registry.sorted("")
+func (s *Server) Connections() []packetrpc.Peer { return s.Members("") }
+
+// Members returns the clients that are in a group, the longest connected first.
+func (s *Server) Members(group string) []packetrpc.Peer {
+	members := s.registry.sorted(group)
 	peers := make([]packetrpc.Peer, len(members))
 	for i, m := range members {
 		peers[i] = m

@@ -38,11 +38,20 @@ func badAddress(address, why string) error {
 	return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "bad address %q: %s", address, why)
 }
 
-// Local reports whether whatever is sent to or from addr stays on this machine.
-// Addresses that are not of an IP network do.
+// Local reports whether whatever is sent to or from addr stays on this machine,
+// as far as addr tells: it is loopback, a Unix socket or a pipe in memory.
 func Local(addr net.Addr) bool {
-	ip, ok := IP(addr)
-	return !ok || ip.IsLoopback()
+	if ip, ok := IP(addr); ok {
+		return ip.IsLoopback()
+	}
+	if addr == nil {
+		return false
+	}
+	switch addr.Network() {
+	case "unix", "pipe", "memory":
+		return true
+	}
+	return false
 }
 
 // IP returns the IP address of addr, if it has one.

@@ -1,0 +1,81 @@
+// Command chat is a chat room: a server, a client to type into, and a
+// demonstration of both. Copy from it.
+//
+//	go run ./examples/chat server
+//	go run ./examples/chat client --name ada
+//	go run ./examples/chat demo
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/packetrpc/packetrpc/runtime/server"
+)
+
+const usage = `usage:
+  chat server [--listen ADDRESS]
+  chat client [--server ADDRESS] --name NAME
+  chat demo
+
+An ADDRESS is HOST:PORT, or unix:PATH for a Unix socket.
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "chat:", err)
+		os.Exit(1)
+	}
+}
+
+// usageError is a command line that cannot be carried out. Its text says what
+// can be.
+type usageError string
+
+func (e usageError) Error() string { return string(e) + "\n" + strings.TrimSpace(usage) }
+
+// run carries out a command line.
+func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	if len(args) == 0 {
+		return usageError("no command")
+	}
+	command, args := args[0], args[1:]
+	flags := flag.NewFlagSet("chat "+command, flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // run's caller prints the error
+	var runCommand func() error
+	switch command {
+	case "server":
+		listen := flags.String("listen", server.DefaultAddress, "where to listen")
+		runCommand = func() error { return runServer(ctx, *listen, out) }
+	case "client":
+		address := flags.String("server", server.DefaultAddress, "where the server is")
+		name := flags.String("name", "", "what others see")
+		runCommand = func() error { return runClient(ctx, *address, *name, in, out) }
+	case "demo":
+		runCommand = func() error { return runDemo(ctx, out) }
+	case "help", "-h", "--help":
+		_, err := io.WriteString(out, usage)
+		return err
+	default:
+		return usageError(fmt.Sprintf("there is no command %q", command))
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		_, err := io.WriteString(out, usage)
+		return err
+	case err != nil:
+		return usageError(err.Error())
+	case flags.NArg() > 0:
+		return usageError(fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
+	}
+	return runCommand()
+}
