@@ -8,7 +8,7 @@
 // arrived, finds the packets in it (reader.go) and gives each to the call that
 // it belongs to: a reply to the call that waits for it (made.go), a message to its
 // call's inbox (inbox.go), a request, decoded, to the queue of calls to be handled
-// (taken.go). Then it gives the role up and handles queued calls itself. Another
+// (admit.go). Then it gives the role up and handles queued calls itself (handle.go). Another
 // goroutine is woken when more than one call waits, or when this one has not come
 // back to read after a lull. So a single call that is handled quickly costs no
 // wake-up, and a thousand at once cost few.
