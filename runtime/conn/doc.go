@@ -4,23 +4,24 @@
 //
 // # The way in
 //
-// Some goroutine always holds the reading role (work.go). It reads what has
-// arrived, finds the packets in it (reader.go) and gives each to the call that
-// it belongs to: a reply to the call that waits for it (made.go), a message to its
-// call's inbox (inbox.go), a request, decoded, to the queue of calls to be handled
-// (taken.go). Then it gives the role up and handles queued calls itself. Another
-// goroutine is woken when more than one call waits, or when this one has not come
-// back to read after a lull. So a single call that is handled quickly costs no
-// wake-up, and a thousand at once cost few.
+// Some goroutine always holds the reading role (work.go), or comes back to it
+// soon. It reads what has arrived, finds the packets in it (reader.go) and gives
+// each to the call that it belongs to: a reply to the call that waits for it
+// (made.go), a message to its call's inbox (inbox.go), a request, decoded, to the
+// queue of calls to be handled (admit.go, lane.go). Then it gives the role up and
+// handles queued calls itself (handle.go). Another goroutine is woken when more
+// than one call waits, or when this one has not come back to read after a lull. So
+// a single call that is handled quickly costs no wake-up, and a thousand at once
+// cost few.
 //
 // The reading goroutine never waits: not for a handler, not for a receiver, not
 // for room in the queue of outgoing packets, and it never writes to the socket.
 //
 // # The way out
 //
-// Whoever has something to say appends its packet to a queue under a lock, and
-// then writes everything queued in one go (writer.go), unless another goroutine
-// is writing, which will. Large messages are appended in fragments, each after
+// Whoever has something to say, a caller or a handler's answer (answer.go),
+// appends its packet to a queue under a lock, and then writes everything queued in
+// one go (writer.go), unless another goroutine is writing, which will. Large messages are appended in fragments, each after
 // the one before has left, so that others' packets get in between (send.go).
 //
 // # What bounds it
