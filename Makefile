@@ -97,7 +97,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (1m) each; FUZZ picks some of them
 	for target in "$${targets[@]}"; do \
 		read -r package name <<< "$$target"; at=$$((at + 1)); \
 		echo "fuzz: $$at of $$count: $$name in $$package for $(FUZZTIME)"; \
-		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' "$$package" || failed+=("$$name"); \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' -fuzzminimizetime 10x "$$package" || failed+=("$$name"); \
 	done; \
 	echo "fuzz: $$count targets, $${#failed[@]} failed $${failed[*]-}"; \
 	[ "$${#failed[@]}" -eq 0 ]
