@@ -32,6 +32,8 @@ type Info struct {
 	About string
 	// PerCaller is set where each concurrent caller needs a connection of its own.
 	PerCaller bool
+	// NoCalls is set where connections are Windowers: no call API.
+	NoCalls bool
 }
 
 // Settings is what a cell asks of both ends.
@@ -84,8 +86,8 @@ type Taker interface {
 	Take(ctx context.Context, data []byte) (int, error)
 }
 
-// A Windower is a Conn that is no call API: it keeps a number of messages on
-// their way.
+// A Windower is a Conn that is no call API, where Info.NoCalls is set: it keeps a
+// number of messages on their way.
 type Windower interface {
 	// Window sends the data and takes it back, with inFlight of them on their way,
 	// until done returns true. It calls count with the number of each batch.
@@ -118,6 +120,7 @@ func All() []Contender {
 		packetrpcContender{form: jsonForm},
 		ping{},
 		window{},
+		jsonLines{},
 		grpcGo{},
 		connectGo{},
 		drpcPool{},

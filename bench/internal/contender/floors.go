@@ -8,8 +8,8 @@ import (
 	"net"
 )
 
-// The floors are no frameworks: they echo frames, a length of four bytes and the
-// data, and do nothing else. They show what the machine and Go's net package
+// These floors are no frameworks: they echo frames, a length of four bytes and
+// the data, and do nothing else. They show what the machine and Go's net package
 // allow.
 
 const frameHeader = 4
@@ -108,7 +108,7 @@ type window struct{}
 const windowBuffer = 256 << 10
 
 func (window) Info() Info {
-	return Info{Name: "floor: window", Kind: Floor, About: "framed echo in batches on one connection; no call API, so callers stands for frames on their way"}
+	return Info{Name: "floor: window", Kind: Floor, NoCalls: true, About: "framed echo in batches on one connection; no call API, so callers stands for frames on their way"}
 }
 
 func (window) Start(listener net.Listener, _ Settings) (Server, error) {

@@ -104,7 +104,7 @@ func (s *session) smallCalls(ctx context.Context) (map[Metric]float64, error) {
 	slots := make(chan struct{}, maxOutstanding)
 	start := time.Now()
 	count := int64(0)
-	for ; time.Since(start) < s.Span && failed.Load() == nil; count++ {
+	for ; (count == 0 || time.Since(start) < s.Span) && failed.Load() == nil; count++ {
 		time.Sleep(time.Until(start.Add(time.Duration(count) * interval)))
 		slots <- struct{}{}
 		began := time.Now()

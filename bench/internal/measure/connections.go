@@ -54,7 +54,7 @@ func (s *session) countedLoad(once func(int) error, latencies *process.Latencies
 	var callers sync.WaitGroup
 	for caller := range s.Cell.Callers {
 		callers.Go(func() {
-			for time.Since(start) < s.Span && failed.Load() == nil {
+			for more := true; more; more = time.Since(start) < s.Span && failed.Load() == nil {
 				if err := once(caller); err != nil {
 					failed.CompareAndSwap(nil, &err)
 					return

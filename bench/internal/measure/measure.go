@@ -40,6 +40,8 @@ type Cell struct {
 	Callers, Conns, Size int
 	// Burn has the server's process occupy every core beside.
 	Burn bool
+	// Pinned keeps both processes on one core.
+	Pinned bool
 }
 
 // A Metric is the name of a figure, with its unit.
@@ -58,6 +60,7 @@ const (
 	P99               Metric = "p99 µs"
 	HeapKiB           Metric = "heap + stacks KiB" // of the server, for each connection
 	ResidentKiB       Metric = "resident KiB"
+	InCall            Metric = "µs in the server's call" // for each connection that it reaches
 	Goroutines        Metric = "goroutines"
 	TransferMiB       Metric = "transfer MiB/s"
 )
@@ -80,8 +83,10 @@ func (k Kind) Columns() []Metric {
 		return []Metric{ConnectsPerSecond, CPU, ServerCPU, P50, P99}
 	case Idle:
 		return []Metric{HeapKiB, ResidentKiB, Goroutines}
-	case Upload, Download, PingPong, Broadcast, NotifyLoop, AskLoop:
+	case Upload, Download, PingPong:
 		return []Metric{MessagesPerSecond, CPU, ServerCPU, ServerAllocs, ClientAllocs}
+	case Broadcast, NotifyLoop, AskLoop:
+		return []Metric{MessagesPerSecond, InCall, CPU, ServerCPU, ServerAllocs, ClientAllocs}
 	case BesideLarge, BesideStream, BesideNone:
 		return []Metric{P99, P50, CallsPerSecond, TransferMiB}
 	case ServerCalls:
@@ -119,13 +124,27 @@ func (c Cell) settings() contender.Settings {
 	return contender.Settings{}
 }
 
+// fits reports whether a cell is for contenders of this kind.
+func (c Cell) fits(info contender.Info) bool {
+	switch c.Kind {
+	case Unary:
+		return true
+	case Connects, Idle:
+		return !info.NoCalls
+	}
+	return !info.NoCalls && !info.PerCaller
+}
+
 // Run does a job.
 func (j Job) Run(ctx context.Context) (Result, error) {
 	c, ok := contender.Find(j.Contender)
 	if !ok {
 		return Result{}, fmt.Errorf("there is no contender %q", j.Contender)
 	}
-	server, err := process.StartServer(ctx, j.Contender, j.Cell.settings())
+	if !j.Cell.fits(c.Info()) {
+		return Result{Unsupported: true}, nil
+	}
+	server, err := process.StartServer(ctx, j.Contender, j.Cell.settings(), j.Cell.Pinned)
 	if err != nil {
 		return Result{}, err
 	}

@@ -32,14 +32,23 @@ func (s *session) serverCalls(ctx context.Context) (map[Metric]float64, error) {
 	return s.summarize(answer.Load), nil
 }
 
-// listen opens connections that the server can call.
+// listen opens connections that the server can call. Each makes a call: once that
+// is answered, the server counts the connection among its clients.
 func (s *session) listen(ctx context.Context, count int) error {
-	if err := s.dial(ctx, count); err != nil {
+	if err := s.dial(ctx, 1); err != nil {
 		return err
 	}
+	if _, ok := s.conns[0].(contender.Listener); !ok {
+		return errUnsupported
+	}
+	if err := s.dial(ctx, count-1); err != nil {
+		return err
+	}
+	data := process.Payload(s.Cell.Size)
+	check := process.CheckEcho(data)
 	for _, conn := range s.conns {
-		if _, ok := conn.(contender.Listener); !ok {
-			return errUnsupported
+		if err := check(conn.Echo(ctx, data)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -58,18 +67,20 @@ func (s *session) pushes(ctx context.Context) (map[Metric]float64, error) {
 	case AskLoop:
 		order.Do = process.AskAll
 	}
-	if err := s.push(ctx, order); err != nil {
+	if _, err := s.push(ctx, order); err != nil {
 		return nil, err
 	}
 	if err := s.mark(); err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	messages := int64(0)
-	for time.Since(start) < s.Span {
-		if err := s.push(ctx, order); err != nil {
+	messages, inCall := int64(0), time.Duration(0)
+	for messages == 0 || time.Since(start) < s.Span {
+		took, err := s.push(ctx, order)
+		if err != nil {
 			return nil, err
 		}
+		inCall += took
 		messages += int64(len(s.conns))
 	}
 	elapsed := time.Since(start)
@@ -78,35 +89,33 @@ func (s *session) pushes(ctx context.Context) (map[Metric]float64, error) {
 	}
 	values := s.spent(messages)
 	values[MessagesPerSecond] = perSecond(messages, elapsed)
+	values[InCall] = micros(inCall) / float64(messages)
 	return values, nil
 }
 
 // hearing is how long a push may take to reach all.
 const hearing = 20 * time.Second
 
-// push reaches all clients once.
-func (s *session) push(ctx context.Context, order process.Order) error {
-	want := s.notified()
+// push reaches all clients once, and returns how long the server's call took.
+func (s *session) push(ctx context.Context, order process.Order) (time.Duration, error) {
+	wanted := make([]int64, len(s.conns))
 	if order.Do != process.AskAll { // which waits for replies itself
-		want += int64(len(s.conns))
-	}
-	if _, err := s.server.Order(order); err != nil {
-		return err
-	}
-	for end := time.Now().Add(hearing); s.notified() < want; {
-		if ctx.Err() != nil || time.Now().After(end) {
-			return fmt.Errorf("%d of %d notices arrived", s.notified(), want)
+		for i, conn := range s.conns {
+			wanted[i] = conn.(contender.Listener).Notified() + 1
 		}
-		time.Sleep(100 * time.Microsecond)
 	}
-	return nil
-}
-
-// notified adds up what all connections have heard.
-func (s *session) notified() int64 {
-	var sum int64
-	for _, conn := range s.conns {
-		sum += conn.(contender.Listener).Notified()
+	answer, err := s.server.Order(order)
+	if err != nil {
+		return 0, err
 	}
-	return sum
+	end := time.Now().Add(hearing)
+	for i, conn := range s.conns {
+		for conn.(contender.Listener).Notified() < wanted[i] {
+			if ctx.Err() != nil || time.Now().After(end) {
+				return 0, fmt.Errorf("connection %d of %d heard nothing", i+1, len(s.conns))
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	return answer.Took, nil
 }

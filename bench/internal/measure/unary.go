@@ -20,7 +20,7 @@ func (s *session) unary(ctx context.Context) (map[Metric]float64, error) {
 		return nil, err
 	}
 	data := process.Payload(s.Cell.Size)
-	if _, ok := s.conns[0].(contender.Windower); ok {
+	if s.contender.Info().NoCalls {
 		return s.window(data)
 	}
 	check := process.CheckEcho(data)
@@ -33,6 +33,9 @@ func (s *session) unary(ctx context.Context) (map[Metric]float64, error) {
 	}
 	return s.summarize(summary), nil
 }
+
+// overtime bounds the wait for the first frame.
+const overtime = 20 * time.Second
 
 // window measures a floor that has no call API; it knows no latencies.
 func (s *session) window(data []byte) (map[Metric]float64, error) {
@@ -51,6 +54,9 @@ func (s *session) window(data []byte) (map[Metric]float64, error) {
 	}
 	start, before := time.Now(), counted.Load()
 	time.Sleep(s.Span)
+	for end := start.Add(s.Span + overtime); counted.Load() == before && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 	calls, elapsed := counted.Load()-before, time.Since(start)
 	if err := s.mark(); err != nil {
 		return nil, err
@@ -60,7 +66,7 @@ func (s *session) window(data []byte) (map[Metric]float64, error) {
 		return nil, err
 	}
 	if calls == 0 {
-		return nil, fmt.Errorf("no frame came back within %v", s.Span)
+		return nil, fmt.Errorf("no frame came back within %v", s.Span+overtime)
 	}
 	values := s.spent(calls)
 	values[CallsPerSecond] = perSecond(calls, elapsed)

@@ -48,7 +48,7 @@ func (l *Latencies) Percentile(percent float64) time.Duration {
 type Load struct {
 	Callers int
 	// Warm is for how long they call before anything counts, Span for how long
-	// afterwards.
+	// afterwards, or longer until one call has been answered.
 	Warm, Span time.Duration
 }
 
@@ -58,6 +58,9 @@ type LoadSummary struct {
 	Elapsed       time.Duration
 	P50, P99, Max time.Duration
 }
+
+// overtime bounds the wait for the first call.
+const overtime = 20 * time.Second
 
 // shards is how many histograms the callers of a load share: one for each of ten
 // thousand callers would fill the caches.
@@ -132,18 +135,28 @@ func (r *loadRun) observe(load Load, mark func() error) (LoadSummary, error) {
 	start := time.Now()
 	r.counting.Store(true)
 	r.wait(load.Span)
+	for end := time.Now().Add(overtime); r.counted() == 0 && time.Now().Before(end) && !r.stopped.Load(); {
+		r.wait(time.Millisecond)
+	}
 	r.counting.Store(false)
 	summary := LoadSummary{Elapsed: time.Since(start)}
 	if err := mark(); err != nil {
 		return summary, err
 	}
-	for i := range r.calls {
-		summary.Calls += r.calls[i].Load()
-	}
+	summary.Calls = r.counted()
 	if summary.Calls == 0 && r.failed.Load() == nil {
-		return summary, fmt.Errorf("no call returned within %v", load.Span)
+		return summary, fmt.Errorf("no call returned within %v", load.Span+overtime)
 	}
 	return summary, nil
+}
+
+// counted returns the number of calls that count.
+func (r *loadRun) counted() int64 {
+	var sum int64
+	for i := range r.calls {
+		sum += r.calls[i].Load()
+	}
+	return sum
 }
 
 // wait waits for a span, or less when a call fails.

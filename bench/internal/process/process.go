@@ -54,10 +54,12 @@ const (
 
 // Answer is a line to the parent.
 type Answer struct {
-	Error   string      `json:",omitempty"`
-	Address string      `json:",omitempty"`
-	Used    Used        `json:",omitzero"`
-	Load    LoadSummary `json:",omitzero"`
+	Error   string `json:",omitempty"`
+	Address string `json:",omitempty"`
+	// Took is how long it took to reach all clients.
+	Took time.Duration `json:",omitempty"`
+	Used Used          `json:",omitzero"`
+	Load LoadSummary   `json:",omitzero"`
 }
 
 // Server is a server process as its parent sees it.
@@ -70,13 +72,25 @@ type Server struct {
 	output  *bufio.Reader
 }
 
-// StartServer starts the process of a contender's server.
-func StartServer(ctx context.Context, name string, settings contender.Settings) (*Server, error) {
+// Command returns a command that runs this program again. If it is to be pinned,
+// it may use the first core only, by the Linux tool taskset.
+func Command(ctx context.Context, pinned bool, arguments ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	command := exec.CommandContext(ctx, self, ServeCommand, name)
+	if pinned {
+		return exec.CommandContext(ctx, "taskset", append([]string{"-c", "0", self}, arguments...)...), nil
+	}
+	return exec.CommandContext(ctx, self, arguments...), nil
+}
+
+// StartServer starts the process of a contender's server.
+func StartServer(ctx context.Context, name string, settings contender.Settings, pinned bool) (*Server, error) {
+	command, err := Command(ctx, pinned, ServeCommand, name)
+	if err != nil {
+		return nil, err
+	}
 	command.Stderr = os.Stderr
 	input, err := command.StdinPipe()
 	if err != nil {
@@ -193,11 +207,18 @@ func push(pusher contender.Pusher, order Order) (Answer, error) {
 		summary, err := load.Run(func(int) error { return CheckEcho(data)(pusher.Ask(ctx, data)) }, func() error { return nil })
 		return Answer{Load: summary}, err
 	case AskAll:
-		return Answer{}, pusher.AskAll(ctx, data)
+		return timed(func() error { return pusher.AskAll(ctx, data) })
 	case NotifyAll:
-		return Answer{}, pusher.NotifyAll(ctx, data)
+		return timed(func() error { return pusher.NotifyAll(ctx, data) })
 	case Broadcast:
-		return Answer{}, pusher.Broadcast(ctx, data)
+		return timed(func() error { return pusher.Broadcast(ctx, data) })
 	}
 	return Answer{}, fmt.Errorf("there is no order %q", order.Do)
+}
+
+// timed answers how long something took.
+func timed(do func() error) (Answer, error) {
+	start := time.Now()
+	err := do()
+	return Answer{Took: time.Since(start)}, err
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -9,9 +10,10 @@ import (
 	"github.com/packetrpc/packetrpc/bench/internal/suite"
 )
 
-// A goal is a figure to reach. It holds for packetrpc in its default, the binary
-// form.
+// A goal is a figure to reach.
 type goal struct {
+	// of is the contender; "" is packetrpc in its default, the binary form.
+	of     string
 	cell   string
 	metric measure.Metric
 	// limit is the least or, if less is better, the most.
@@ -26,6 +28,7 @@ type goal struct {
 const (
 	bestPeer = "the best peer"
 	pingName = "floor: ping"
+	jsonName = "floor: JSON lines"
 )
 
 // goals are the figures to reach that a run can tell.
@@ -48,6 +51,7 @@ func goals() []goal {
 		{cell: large, metric: measure.CallsPerSecond, limit: 1.3, against: bestPeer},
 		{cell: alone, metric: measure.P50, limit: 1, against: pingName},
 		{cell: alone, metric: measure.P50, limit: 0.45, against: reference},
+		{cell: suite.PinnedName, metric: measure.P50, limit: 1.3, against: pingName},
 		{cell: busy, metric: measure.ServerAllocs, limit: 4},
 		{cell: busy, metric: measure.ClientAllocs, limit: 3},
 		{cell: suite.StreamName(measure.Upload, 16), metric: measure.MessagesPerSecond, limit: 4, against: reference},
@@ -62,7 +66,8 @@ func goals() []goal {
 		{cell: besideStream, metric: measure.P99, limit: 5_000},
 		{cell: besideStream, metric: measure.TransferMiB, limit: 1, against: reference},
 		{cell: suite.BroadcastName, metric: measure.MessagesPerSecond, limit: 5, otherCell: suite.AskLoopName},
-		{cell: suite.BroadcastName, metric: measure.MessagesPerSecond, limit: 5, otherCell: suite.NotifyLoopName},
+		{cell: suite.BroadcastName, metric: measure.InCall, limit: 0.2, otherCell: suite.NotifyLoopName},
+		{of: "packetrpc JSON", cell: busy, metric: measure.CallsPerSecond, limit: 1, against: jsonName},
 	}
 }
 
@@ -83,10 +88,10 @@ func (g goal) wanted() string {
 
 // reached returns the figure in the unit of the limit, or NaN.
 func (r Report) reached(g goal) float64 {
-	value := r.median(g.cell, ours, g.metric)
+	value := r.median(g.cell, cmp.Or(g.of, ours), g.metric)
 	switch {
 	case g.otherCell != "":
-		return value / r.median(g.otherCell, ours, g.metric)
+		return value / r.median(g.otherCell, cmp.Or(g.of, ours), g.metric)
 	case g.against == bestPeer:
 		return value / r.bestPeer(g.cell, g.metric)
 	case g.against != "":
@@ -108,15 +113,15 @@ func (g goal) met(value float64) string {
 
 func (r Report) writeGoals(b *strings.Builder) {
 	b.WriteString("## The figures to reach\n\n")
-	row(b, "cell", "metric", "to reach", "reached", "met")
-	row(b, "---", "---", "--:", "--:", "---")
+	row(b, "contender", "cell", "metric", "to reach", "reached", "met")
+	row(b, "---", "---", "---", "--:", "--:", "---")
 	for _, g := range goals() {
 		value := r.reached(g)
 		got := figure(value)
 		if !math.IsNaN(value) && (g.against != "" || g.otherCell != "") {
 			got += " ×"
 		}
-		row(b, g.cell, string(g.metric), g.wanted(), got, g.met(value))
+		row(b, cmp.Or(g.of, ours), g.cell, string(g.metric), g.wanted(), got, g.met(value))
 	}
 	b.WriteString("\n")
 }

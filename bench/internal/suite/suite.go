@@ -9,13 +9,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"regexp"
 	"time"
 
 	"github.com/packetrpc/packetrpc/bench/internal/contender"
 	"github.com/packetrpc/packetrpc/bench/internal/measure"
+	"github.com/packetrpc/packetrpc/bench/internal/process"
 )
 
 // A Plan is a run.
@@ -42,7 +41,7 @@ func Full() Plan {
 		}
 		cells = append(cells, unary(64, 4, size))
 	}
-	cells = append(cells, unary(16, 1, large), burning())
+	cells = append(cells, unary(16, 1, large), burning(), pinned())
 	cells = append(cells, connections(1_000)...)
 	for _, size := range []int{small, medium} {
 		cells = append(cells, stream(measure.Upload, size), stream(measure.Download, size))
@@ -83,6 +82,7 @@ func infos() []contender.Info {
 // Names of cells that the figures to reach are about; see package report.
 const (
 	BurningName    = "64 callers, 16 B, the server's cores burning"
+	PinnedName     = "1 caller, 16 B, both processes on one core"
 	ConnectsName   = "connect, handshake, first call"
 	IdleName       = "idle connections"
 	ServerName     = "64 callers, 16 B, server to client"
@@ -137,6 +137,10 @@ func unary(callers, conns, size int) measure.Cell {
 
 func burning() measure.Cell {
 	return measure.Cell{Name: BurningName, Kind: measure.Unary, Callers: 64, Conns: 1, Size: small, Burn: true}
+}
+
+func pinned() measure.Cell {
+	return measure.Cell{Name: PinnedName, Kind: measure.Unary, Callers: 1, Conns: 1, Size: small, Pinned: true}
 }
 
 func connections(idle int) []measure.Cell {
@@ -283,10 +287,6 @@ const patience = 90 * time.Second
 // runJob runs a job in a process of its own.
 func runJob(ctx context.Context, job measure.Job) (measure.Result, error) {
 	var result measure.Result
-	self, err := os.Executable()
-	if err != nil {
-		return result, err
-	}
 	order, err := json.Marshal(job)
 	if err != nil {
 		return result, err
@@ -294,7 +294,10 @@ func runJob(ctx context.Context, job measure.Job) (measure.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, job.Warm+job.Span+patience)
 	defer cancel()
 	var output, complaints bytes.Buffer
-	command := exec.CommandContext(ctx, self, JobCommand)
+	command, err := process.Command(ctx, job.Cell.Pinned, JobCommand)
+	if err != nil {
+		return result, err
+	}
 	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(order), &output, &complaints
 	command.WaitDelay = 5 * time.Second
 	if err := command.Run(); err != nil {
