@@ -55,7 +55,7 @@ func (r Report) bars(cell string, metric measure.Metric) []bar {
 	var bars []bar
 	for _, info := range r.Plan.Contenders {
 		samples := r.Results.Samples(cell, info.Name, metric)
-		if len(samples) == 0 || info.Name == "floor: window" {
+		if len(samples) == 0 || info.NoCalls {
 			continue
 		}
 		bars = append(bars, bar{info.Name, info.Kind, median(samples), slices.Min(samples), slices.Max(samples)})
