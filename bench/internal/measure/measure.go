@@ -1,0 +1,262 @@
+// Package measure takes the figures of one cell for one contender: it starts the
+// contender's server in a process of its own and is the client itself.
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/packetrpc/packetrpc/bench/internal/contender"
+	"github.com/packetrpc/packetrpc/bench/internal/process"
+)
+
+// A Kind is what is done in a cell.
+type Kind string
+
+// The kinds.
+const (
+	Unary        Kind = "unary"
+	Connects     Kind = "connects"
+	Idle         Kind = "idle"
+	Upload       Kind = "upload"
+	Download     Kind = "download"
+	PingPong     Kind = "ping-pong"
+	BesideLarge  Kind = "beside large"
+	BesideStream Kind = "beside stream"
+	BesideNone   Kind = "beside nothing"
+	ServerCalls  Kind = "server calls"
+	Broadcast    Kind = "broadcast"
+	NotifyLoop   Kind = "notify loop"
+	AskLoop      Kind = "ask loop"
+)
+
+// A Cell is one thing to measure.
+type Cell struct {
+	Name string
+	Kind Kind
+	// Callers call at once, over Conns connections, with messages of Size bytes.
+	Callers, Conns, Size int
+	// Burn has the server's process occupy every core beside.
+	Burn bool
+	// Pinned keeps both processes on one core.
+	Pinned bool
+}
+
+// A Metric is the name of a figure, with its unit.
+type Metric string
+
+// The metrics.
+const (
+	CallsPerSecond    Metric = "calls/s"
+	MessagesPerSecond Metric = "messages/s"
+	ConnectsPerSecond Metric = "connects/s"
+	CPU               Metric = "CPU µs"        // of both processes, for each call, message or connect
+	ServerCPU         Metric = "server CPU µs" // the server's part
+	ServerAllocs      Metric = "server allocs"
+	ClientAllocs      Metric = "client allocs"
+	P50               Metric = "p50 µs"
+	P99               Metric = "p99 µs"
+	HeapKiB           Metric = "heap + stacks KiB" // of the server, for each connection
+	ResidentKiB       Metric = "resident KiB"
+	InCall            Metric = "µs in the server's call" // for each connection that it reaches
+	Goroutines        Metric = "goroutines"
+	TransferMiB       Metric = "transfer MiB/s"
+)
+
+// Higher reports whether more of the metric is better.
+func (m Metric) Higher() bool {
+	switch m {
+	case CallsPerSecond, MessagesPerSecond, ConnectsPerSecond, TransferMiB:
+		return true
+	}
+	return false
+}
+
+// Columns returns the metrics of a kind, the one that says most first.
+func (k Kind) Columns() []Metric {
+	switch k {
+	case Unary:
+		return []Metric{CallsPerSecond, CPU, ServerCPU, P50, P99, ServerAllocs, ClientAllocs}
+	case Connects:
+		return []Metric{ConnectsPerSecond, CPU, ServerCPU, P50, P99}
+	case Idle:
+		return []Metric{HeapKiB, ResidentKiB, Goroutines}
+	case Upload, Download, PingPong:
+		return []Metric{MessagesPerSecond, CPU, ServerCPU, ServerAllocs, ClientAllocs}
+	case Broadcast, NotifyLoop, AskLoop:
+		return []Metric{MessagesPerSecond, InCall, CPU, ServerCPU, ServerAllocs, ClientAllocs}
+	case BesideLarge, BesideStream, BesideNone:
+		return []Metric{P99, P50, CallsPerSecond, TransferMiB}
+	case ServerCalls:
+		return []Metric{CallsPerSecond, CPU, ServerCPU, P50, P99, ServerAllocs, ClientAllocs}
+	}
+	return nil
+}
+
+// A Job is a cell for a contender.
+type Job struct {
+	Contender  string
+	Cell       Cell
+	Warm, Span time.Duration
+}
+
+// Result is what a job found, or that there is nothing to find.
+type Result struct {
+	// Unsupported is set where the contender lacks what the cell needs.
+	Unsupported bool               `json:",omitempty"`
+	Values      map[Metric]float64 `json:",omitempty"`
+}
+
+// errUnsupported tells that a contender lacks what the cell needs.
+var errUnsupported = errors.New("the contender lacks what the cell needs")
+
+// largeMessage is the size of the messages in the cells of that kind.
+const largeMessage = 64 << 20
+
+// settings raises the limit of messages where the cell needs that. Data in JSON
+// takes a third more.
+func (c Cell) settings() contender.Settings {
+	if c.Kind == BesideLarge {
+		return contender.Settings{MaxMessage: 2 * largeMessage}
+	}
+	return contender.Settings{}
+}
+
+// fits reports whether a cell is for contenders of this kind.
+func (c Cell) fits(info contender.Info) bool {
+	switch c.Kind {
+	case Unary:
+		return true
+	case Connects, Idle:
+		return !info.NoCalls
+	}
+	return !info.NoCalls && !info.PerCaller
+}
+
+// Run does a job.
+func (j Job) Run(ctx context.Context) (Result, error) {
+	c, ok := contender.Find(j.Contender)
+	if !ok {
+		return Result{}, fmt.Errorf("there is no contender %q", j.Contender)
+	}
+	if !j.Cell.fits(c.Info()) {
+		return Result{Unsupported: true}, nil
+	}
+	server, err := process.StartServer(ctx, j.Contender, j.Cell.settings(), j.Cell.Pinned)
+	if err != nil {
+		return Result{}, err
+	}
+	s := &session{Job: j, contender: c, server: server}
+	values, err := s.measure(ctx)
+	s.close()
+	err = errors.Join(err, server.Stop())
+	if errors.Is(err, errUnsupported) {
+		return Result{Unsupported: true}, nil
+	}
+	return Result{Values: values}, err
+}
+
+// session is a job under way.
+type session struct {
+	Job
+	contender contender.Contender
+	server    *process.Server
+	conns     []contender.Conn // those to close
+	usage     []usage
+}
+
+// usage is what both processes have used up at a moment.
+type usage struct {
+	server, client process.Used
+}
+
+func (s *session) measure(ctx context.Context) (map[Metric]float64, error) {
+	if s.Cell.Burn {
+		if _, err := s.server.Order(process.Order{Do: process.Burn}); err != nil {
+			return nil, err
+		}
+	}
+	switch s.Cell.Kind {
+	case Unary:
+		return s.unary(ctx)
+	case Connects:
+		return s.connects(ctx)
+	case Idle:
+		return s.idle(ctx)
+	case Upload, Download, PingPong:
+		return s.streams(ctx)
+	case BesideLarge, BesideStream, BesideNone:
+		return s.beside(ctx)
+	case ServerCalls:
+		return s.serverCalls(ctx)
+	case Broadcast, NotifyLoop, AskLoop:
+		return s.pushes(ctx)
+	}
+	return nil, fmt.Errorf("there is no kind %q", s.Cell.Kind)
+}
+
+// dial opens connections, which close will close.
+func (s *session) dial(ctx context.Context, count int) error {
+	for range count {
+		conn, err := s.contender.Dial(ctx, s.server.Address, s.Cell.settings())
+		if err != nil {
+			return err
+		}
+		s.conns = append(s.conns, conn)
+	}
+	return nil
+}
+
+// close closes the connections. What that yields says nothing of the figures.
+func (s *session) close() {
+	for _, conn := range s.conns {
+		_ = conn.Close()
+	}
+}
+
+// mark notes what both processes have used up by now.
+func (s *session) mark() error {
+	answer, err := s.server.Order(process.Order{Do: process.Usage})
+	if err != nil {
+		return err
+	}
+	client, err := process.ReadUsed()
+	s.usage = append(s.usage, usage{server: answer.Used, client: client})
+	return err
+}
+
+// spent returns what one of so many calls has used up between the two marks.
+func (s *session) spent(calls int64) map[Metric]float64 {
+	before, after := s.usage[0], s.usage[1]
+	each := func(before, after process.Used) (cpu, mallocs float64) {
+		return micros(after.CPU-before.CPU) / float64(calls), float64(after.Mallocs-before.Mallocs) / float64(calls)
+	}
+	serverCPU, serverAllocs := each(before.server, after.server)
+	clientCPU, clientAllocs := each(before.client, after.client)
+	return map[Metric]float64{
+		CPU:          serverCPU + clientCPU,
+		ServerCPU:    serverCPU,
+		ServerAllocs: serverAllocs,
+		ClientAllocs: clientAllocs,
+	}
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// perSecond returns a rate.
+func perSecond(count int64, elapsed time.Duration) float64 { return float64(count) / elapsed.Seconds() }
+
+// summarize adds the figures of a load to what it has used up.
+func (s *session) summarize(load process.LoadSummary) map[Metric]float64 {
+	values := s.spent(load.Calls)
+	if s.Cell.Burn { // which belongs to no call
+		delete(values, CPU)
+		delete(values, ServerCPU)
+	}
+	values[CallsPerSecond] = perSecond(load.Calls, load.Elapsed)
+	values[P50] = micros(load.P50)
+	values[P99] = micros(load.P99)
+	return values
+}

@@ -1,0 +1,74 @@
+package measure
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/packetrpc/packetrpc/bench/internal/contender"
+	"github.com/packetrpc/packetrpc/bench/internal/process"
+)
+
+// unary has callers call as fast as they are answered.
+func (s *session) unary(ctx context.Context) (map[Metric]float64, error) {
+	conns := s.Cell.Conns
+	if s.contender.Info().PerCaller {
+		conns = s.Cell.Callers
+	}
+	if err := s.dial(ctx, conns); err != nil {
+		return nil, err
+	}
+	data := process.Payload(s.Cell.Size)
+	if s.contender.Info().NoCalls {
+		return s.window(data)
+	}
+	check := process.CheckEcho(data)
+	load := process.Load{Callers: s.Cell.Callers, Warm: s.Warm, Span: s.Span}
+	summary, err := load.Run(func(caller int) error {
+		return check(s.conns[caller%conns].Echo(ctx, data))
+	}, s.mark)
+	if err != nil {
+		return nil, err
+	}
+	return s.summarize(summary), nil
+}
+
+// overtime bounds the wait for the first frame.
+const overtime = 20 * time.Second
+
+// window measures a floor that has no call API; it knows no latencies.
+func (s *session) window(data []byte) (map[Metric]float64, error) {
+	if s.Cell.Conns > 1 {
+		return nil, errUnsupported
+	}
+	var done atomic.Bool
+	var counted atomic.Int64
+	failed := make(chan error, 1)
+	go func() {
+		failed <- s.conns[0].(contender.Windower).Window(data, s.Cell.Callers, done.Load, func(batch int) { counted.Add(int64(batch)) })
+	}()
+	time.Sleep(s.Warm)
+	if err := s.mark(); err != nil {
+		return nil, err
+	}
+	start, before := time.Now(), counted.Load()
+	time.Sleep(s.Span)
+	for end := start.Add(s.Span + overtime); counted.Load() == before && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	calls, elapsed := counted.Load()-before, time.Since(start)
+	if err := s.mark(); err != nil {
+		return nil, err
+	}
+	done.Store(true)
+	if err := <-failed; err != nil {
+		return nil, err
+	}
+	if calls == 0 {
+		return nil, fmt.Errorf("no frame came back within %v", s.Span+overtime)
+	}
+	values := s.spent(calls)
+	values[CallsPerSecond] = perSecond(calls, elapsed)
+	return values, nil
+}

@@ -1,0 +1,131 @@
+// Package suite says which cells there are, and runs them in rounds: in each
+// round every contender has its turn in every cell, so that what disturbs the
+// machine for a while disturbs all alike.
+package suite
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"regexp"
+	"time"
+
+	"github.com/packetrpc/packetrpc/bench/internal/contender"
+	"github.com/packetrpc/packetrpc/bench/internal/measure"
+)
+
+// A Plan is a run.
+type Plan struct {
+	Cells      []measure.Cell
+	Contenders []contender.Info
+	Rounds     int
+	Warm, Span time.Duration
+}
+
+// Select keeps the cells and the contenders whose names match. An empty pattern
+// keeps all.
+func (p *Plan) Select(cells, contenders string) error {
+	cellPattern, err := regexp.Compile(cells)
+	if err != nil {
+		return err
+	}
+	contenderPattern, err := regexp.Compile(contenders)
+	if err != nil {
+		return err
+	}
+	p.Cells = keep(p.Cells, func(c measure.Cell) bool { return cellPattern.MatchString(c.Name) })
+	p.Contenders = keep(p.Contenders, func(i contender.Info) bool { return contenderPattern.MatchString(i.Name) })
+	if len(p.Cells) == 0 || len(p.Contenders) == 0 {
+		return fmt.Errorf("no cell matches %q, or no contender %q", cells, contenders)
+	}
+	return nil
+}
+
+func keep[T any](all []T, wanted func(T) bool) []T {
+	var kept []T
+	for _, one := range all {
+		if wanted(one) {
+			kept = append(kept, one)
+		}
+	}
+	return kept
+}
+
+// Results is what a run found.
+type Results struct {
+	samples map[key][]float64
+	// Failures are jobs that failed, in words.
+	Failures []string
+}
+
+// key is what a figure belongs to.
+type key struct {
+	cell, contender string
+	metric          measure.Metric
+}
+
+// NewResults returns empty results.
+func NewResults() *Results { return &Results{samples: make(map[key][]float64)} }
+
+// Add adds a figure of one round.
+func (r *Results) Add(cell, contender string, metric measure.Metric, value float64) {
+	k := key{cell, contender, metric}
+	r.samples[k] = append(r.samples[k], value)
+}
+
+// Samples returns the figures of all rounds, or nil.
+func (r *Results) Samples(cell, contender string, metric measure.Metric) []float64 {
+	return r.samples[key{cell, contender, metric}]
+}
+
+// pair is a contender in a cell.
+type pair struct{ cell, contender string }
+
+// Run runs the plan, each job in a process of its own, and tells its progress. A
+// job that fails is noted and not repeated in later rounds. The error is that of
+// a context that ends.
+func (p Plan) Run(ctx context.Context, progress io.Writer) (*Results, error) {
+	results := NewResults()
+	skip := make(map[pair]bool)
+	done, all, began := 0, p.Rounds*len(p.Cells)*len(p.Contenders), time.Now()
+	for round := range p.Rounds {
+		for _, cell := range p.Cells {
+			for i := range p.Contenders {
+				// Each round begins with another contender.
+				name := p.Contenders[(i+round)%len(p.Contenders)].Name
+				if ctx.Err() != nil {
+					return results, ctx.Err()
+				}
+				done++
+				if skip[pair{cell.Name, name}] {
+					continue
+				}
+				job := measure.Job{Contender: name, Cell: cell, Warm: p.Warm, Span: p.Span}
+				said, again := results.record(ctx, job)
+				skip[pair{cell.Name, name}] = !again
+				fmt.Fprintf(progress, "%s %d/%d round %d | %s | %s: %s\n", time.Since(began).Round(time.Second), done, all, round+1, cell.Name, name, said)
+			}
+		}
+	}
+	return results, nil
+}
+
+// record runs a job and notes what it found. It returns that in words, and
+// whether the job makes sense in the next round.
+func (r *Results) record(ctx context.Context, job measure.Job) (said string, again bool) {
+	result, err := runJob(ctx, job)
+	switch {
+	case ctx.Err() != nil:
+		return "interrupted", false
+	case err != nil:
+		r.Failures = append(r.Failures, fmt.Sprintf("%s, %s: %v", job.Cell.Name, job.Contender, err))
+		return "FAILED: " + err.Error(), false
+	case result.Unsupported:
+		return "not for it", false
+	}
+	for metric, value := range result.Values {
+		r.Add(job.Cell.Name, job.Contender, metric, value)
+	}
+	first := job.Cell.Kind.Columns()[0]
+	return fmt.Sprintf("%.5g %s", result.Values[first], first), true
+}
