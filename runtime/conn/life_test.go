@@ -124,25 +124,24 @@ func TestSlowReaderOfErrors(t *testing.T) {
 	})
 }
 
-// TestManyRefusals: many calls that are refused at once do not end a connection
-// whose other side reads.
+// TestManyRefusals: as many calls as may be open, refused all at once, do not end
+// a connection whose other side reads a little later.
 func TestManyRefusals(t *testing.T) {
-	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
-		p := newPair(t, form, nil)
-		ctx := timeout(t)
-		results := make(chan error, 6000) // more than may be open at once
-		for range cap(results) {
-			go func() {
-				_, err := call(ctx, p.dialled, unknown, "x")
-				results <- err
-			}()
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newUnreadRaw(t, form, connDialled, nil)
+		calls := conn.DefaultLimits().MaxOpenCalls
+		action := spec(strings.Repeat("x", 850), packetrpc.Unary) // long, so that the answers fill the socket's buffers
+		for range calls {
+			r.send(r.request(r.newID(), action, "x"))
 		}
-		for range cap(results) {
-			if err := receive(t, results); packetrpc.CodeOf(err) != packetrpc.CodeUnimplemented {
-				t.Fatal(err)
+		go r.read()
+		for range calls {
+			if p := r.next(); p.Kind != packet.KindError || p.Status != packetrpc.CodeUnimplemented {
+				t.Fatalf("got %s", show(p))
 			}
 		}
-	}
+		r.fresh()
+	})
 }
 
 // TestRunningCallsAreLimited: further calls wait, and reading goes on.
