@@ -17,9 +17,6 @@ import (
 // ListenAndServe listens as [Server.Listen] does and serves as [Server.Serve]
 // does.
 func (s *Server) ListenAndServe(ctx context.Context) error {
-	if err := s.prepare(); err != nil {
-		return err
-	}
 	if s.life.Err() != nil {
 		return ErrServerClosed
 	}
@@ -33,8 +30,12 @@ func (s *Server) ListenAndServe(ctx context.Context) error {
 // Listen listens on the address of [WithAddress] without serving it yet, for
 // those who need to know the port that they get for port 0. A Unix socket whose
 // server is gone is replaced, and the socket is removed when the listener is
-// closed. The error says what is wrong with the address.
+// closed. It returns the errors that [Server.Serve] would return at once, and says
+// what is wrong with an address that cannot be listened on.
 func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
 	network, where, err := setup.ParseAddress(s.options.address)
 	if err != nil {
 		return nil, err
@@ -42,6 +43,10 @@ func (s *Server) Listen(ctx context.Context) (net.Listener, error) {
 	listener, err := listen(ctx, network, where)
 	if err != nil {
 		return nil, listenError(s.options.address, err)
+	}
+	if err := s.checkExposure(listener.Addr(), s.options.address); err != nil {
+		listener.Close()
+		return nil, err
 	}
 	return listener, nil
 }
