@@ -17,6 +17,7 @@ import (
 type Client struct {
 	// Set by Dial and not changed after that.
 	conn *conn.Conn
+	peer *serverPeer
 	id   session.ID
 	// finished is closed when the connection has ended and nothing of the client
 	// runs any more.
@@ -32,7 +33,7 @@ func (c *Client) begin(workers *conn.Workers) {
 		workers.Close()
 		close(c.finished)
 	})
-	c.conn.Start(serverPeer{c.conn})
+	c.conn.Start()
 }
 
 // CallUnary implements [packetrpc.Caller].
@@ -56,7 +57,7 @@ func (c *Client) ID() string { return string(c.id) }
 
 // Server returns the server as the peer that handlers get from
 // [packetrpc.PeerFrom]. It has no id, no name and no groups.
-func (c *Client) Server() packetrpc.Peer { return serverPeer{c.conn} }
+func (c *Client) Server() packetrpc.Peer { return c.peer }
 
 // Context returns a context that ends with the connection; its cause says why it
 // ended.
@@ -82,12 +83,12 @@ func (c *Client) Close() error {
 // serverPeer is the server as a client sees it.
 type serverPeer struct{ *conn.Conn }
 
-func (serverPeer) ID() string                   { return "" }
-func (serverPeer) Identity() packetrpc.Identity { return packetrpc.Identity{} }
-func (serverPeer) Groups() []string             { return nil }
-func (p serverPeer) Disconnect(reason string)   { p.Close(reason) }
-func (serverPeer) Join(string) error            { return errNoGroups() }
-func (serverPeer) Leave(string) error           { return errNoGroups() }
+func (*serverPeer) ID() string                   { return "" }
+func (*serverPeer) Identity() packetrpc.Identity { return packetrpc.Identity{} }
+func (*serverPeer) Groups() []string             { return nil }
+func (p *serverPeer) Disconnect(reason string)   { p.Close(reason) }
+func (*serverPeer) Join(string) error            { return errNoGroups() }
+func (*serverPeer) Leave(string) error           { return errNoGroups() }
 
 func errNoGroups() error {
 	return packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "a server is in no groups; its clients are")

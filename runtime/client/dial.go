@@ -80,7 +80,7 @@ func (o *options) shakeHands(ctx context.Context, nc net.Conn, request *packet.P
 // newClient hands the connection over.
 func (o *options) newClient(opening *conn.Opening, answer session.Answer) *Client {
 	workers := conn.NewWorkers()
-	c := &Client{id: answer.ID, finished: make(chan struct{})}
+	c := &Client{id: answer.ID, peer: new(serverPeer), finished: make(chan struct{})}
 	c.conn = conn.New(opening, conn.Config{
 		Dialled:         true,
 		Token:           answer.Token.Reveal(),
@@ -89,10 +89,12 @@ func (o *options) newClient(opening *conn.Opening, answer session.Answer) *Clien
 		MaxRunningCalls: o.runningCalls,
 		Handlers:        o.handlers,
 		Interceptor:     packetrpc.Chain(o.interceptors...),
+		Peer:            c.peer,
 		Workers:         workers,
 		WriteTimeout:    o.writeTimeout,
 		Logger:          o.logger,
 	})
+	c.peer.Conn = c.conn
 	c.begin(workers)
 	return c
 }

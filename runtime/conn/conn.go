@@ -58,6 +58,13 @@ type Config struct {
 	// Authorize is asked before a call is handled; its error is the call's. Nil
 	// allows everything.
 	Authorize func(*packetrpc.Spec) error
+	// Peer is what handlers get from [packetrpc.PeerFrom] and interceptors see. It
+	// makes its calls through the connection, which it is told after [New]. It must
+	// be set.
+	Peer packetrpc.Peer
+	// Greeting is sent before everything else: the answer to a handshake. Nil is
+	// nothing.
+	Greeting *packet.Packet
 	// Ready holds calls of the other side back until it is closed; nil holds none.
 	// Replies to this side's calls arrive in the meantime.
 	Ready <-chan struct{}
@@ -73,12 +80,12 @@ type Config struct {
 }
 
 // Conn is one connection after its handshake. Its methods may be called
-// concurrently, those that make calls only after Start.
+// concurrently. Calls may be made before Start; their packets leave and their
+// replies arrive after it.
 type Conn struct {
 	cfg    Config
 	nc     net.Conn
 	form   packet.Form
-	peer   packetrpc.Peer
 	ctx    context.Context // ends with the connection
 	cancel context.CancelCauseFunc
 
@@ -157,13 +164,14 @@ func New(o *Opening, cfg Config) *Conn {
 		c.outgoing = cfg.Interceptor(c.carryOut)
 		c.incoming = cfg.Interceptor(c.handle)
 	}
+	if cfg.Greeting != nil {
+		c.out.control(c.form, cfg.Greeting)
+	}
 	return c
 }
 
-// Start begins to read. Handlers get peer from [packetrpc.PeerFrom]; it makes its
-// calls through this connection.
-func (c *Conn) Start(peer packetrpc.Peer) {
-	c.peer = peer
+// Start begins to read, and sends what has been queued since New.
+func (c *Conn) Start() {
 	c.mu.Lock()
 	c.summon()
 	c.mu.Unlock()

@@ -130,6 +130,14 @@ func (peer) Leave(string) error           { return nil }
 func (peer) Groups() []string             { return nil }
 func (p peer) Disconnect(reason string)   { p.Close(reason) }
 
+// newConn makes a connection that is its own handlers' peer.
+func newConn(opening *conn.Opening, config conn.Config) *conn.Conn {
+	p := new(peer)
+	config.Peer = p
+	p.Conn = conn.New(opening, config)
+	return p.Conn
+}
+
 // pair is the two ends of a connection over loopback TCP.
 type pair struct {
 	dialled, accepted               *conn.Conn
@@ -150,9 +158,9 @@ func newPair(t testing.TB, form packet.Form, change func(dialled, accepted *conn
 		change(&dialled, &accepted)
 	}
 	dialled.Remote, accepted.Remote = accepted.Local, dialled.Local
-	p.dialled, p.accepted = conn.New(a, dialled), conn.New(b, accepted)
-	p.accepted.Start(peer{p.accepted})
-	p.dialled.Start(peer{p.dialled})
+	p.dialled, p.accepted = newConn(a, dialled), newConn(b, accepted)
+	p.accepted.Start()
+	p.dialled.Start()
 	t.Cleanup(func() {
 		p.dialled.Close("test over")
 		p.accepted.Close("test over")

@@ -93,7 +93,7 @@ func errReturned() *packetrpc.Error {
 }
 
 // Peer implements [packetrpc.HandlerCall].
-func (t *takenCall) Peer() packetrpc.Peer { return t.conn.peer }
+func (t *takenCall) Peer() packetrpc.Peer { return t.conn.cfg.Peer }
 
 // Spec implements [packetrpc.HandlerCall].
 func (t *takenCall) Spec() *packetrpc.Spec { return t.method.Spec }

@@ -125,11 +125,11 @@ func newFuzzed(t *testing.T, form packet.Form, connDialled, plain bool, workers 
 	close(service.release)
 	limits := conn.DefaultLimits()
 	limits.MaxMessageSize, limits.CallWindow, limits.MaxActionNumbers = 60_000, 20_000, 5
-	f.conn = conn.New(opening, conn.Config{
+	f.conn = newConn(opening, conn.Config{
 		Dialled: connDialled, Plain: plain, Token: "secret", Local: limits, Remote: limits,
 		Handlers: &service.Handlers, Workers: workers, Logger: slog.New(slog.DiscardHandler),
 	})
-	f.conn.Start(peer{f.conn})
+	f.conn.Start()
 	go f.read()
 	return f
 }

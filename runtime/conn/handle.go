@@ -110,7 +110,7 @@ func (c *Conn) callHandler(call *takenCall) (proto.Message, error) {
 	if c.incoming == nil && call.method.Unary != nil {
 		return call.method.Unary(call, call.request)
 	}
-	invocation := &packetrpc.Call{Spec: call.method.Spec, Peer: c.peer, Request: call.request}
+	invocation := &packetrpc.Call{Spec: call.method.Spec, Peer: c.cfg.Peer, Request: call.request}
 	if call.method.Stream != nil {
 		invocation.Stream = &takenStream{call: call}
 	}

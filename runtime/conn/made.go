@@ -224,7 +224,7 @@ func (c *Conn) CallUnary(ctx context.Context, spec *packetrpc.Spec, request, res
 	if c.outgoing == nil {
 		return c.unary(ctx, spec, request, response)
 	}
-	call := &packetrpc.Call{Spec: spec, Peer: c.peer, Outgoing: true, Request: request, Response: response}
+	call := &packetrpc.Call{Spec: spec, Peer: c.cfg.Peer, Outgoing: true, Request: request, Response: response}
 	if err := c.outgoing(ctx, call); err != nil {
 		return packetrpc.AsError(err)
 	}
@@ -240,7 +240,7 @@ func (c *Conn) CallOneWay(ctx context.Context, spec *packetrpc.Spec, message pro
 	if c.outgoing == nil {
 		return c.oneWay(ctx, spec, message)
 	}
-	err := c.outgoing(ctx, &packetrpc.Call{Spec: spec, Peer: c.peer, Outgoing: true, Request: message})
+	err := c.outgoing(ctx, &packetrpc.Call{Spec: spec, Peer: c.cfg.Peer, Outgoing: true, Request: message})
 	if err != nil {
 		return packetrpc.AsError(err)
 	}
@@ -252,7 +252,7 @@ func (c *Conn) OpenStream(ctx context.Context, spec *packetrpc.Spec, request pro
 	if c.outgoing == nil {
 		return c.openStream(ctx, spec, request)
 	}
-	call := &packetrpc.Call{Spec: spec, Peer: c.peer, Outgoing: true, Request: request}
+	call := &packetrpc.Call{Spec: spec, Peer: c.cfg.Peer, Outgoing: true, Request: request}
 	if err := c.outgoing(ctx, call); err != nil {
 		return nil, packetrpc.AsError(err)
 	}

@@ -49,11 +49,11 @@ func newPlain(t *testing.T, nc, old net.Conn) (*conn.Conn, *rawService, chan str
 	}
 	workers := conn.NewWorkers()
 	service := newRawService()
-	c := conn.New(opening, conn.Config{
+	c := newConn(opening, conn.Config{
 		Plain: true, Token: "secret", Workers: workers, Handlers: &service.Handlers,
 		Local: conn.DefaultLimits(), Remote: conn.LimitsFromProto(nil),
 	})
-	c.Start(peer{c})
+	c.Start()
 	t.Cleanup(func() {
 		old.Close()
 		c.Close("test over")

@@ -185,8 +185,8 @@ func newUnreadRaw(t testing.TB, form packet.Form, connDialled bool, change func(
 	if change != nil {
 		change(&cfg)
 	}
-	r.conn = conn.New(opening, cfg)
-	r.conn.Start(peer{r.conn})
+	r.conn = newConn(opening, cfg)
+	r.conn.Start()
 	t.Cleanup(func() {
 		r.nc.Close()
 		r.conn.Close("test over")

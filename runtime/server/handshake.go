@@ -138,15 +138,12 @@ func (h *handshake) authenticate(credentials session.Credentials) (packetrpc.Ide
 	}
 }
 
-// answer makes the client's session, tells the client about it, and hands its
-// connection over.
+// answer makes the client's session and hands its connection over, with the
+// answer as the first packet to be sent.
 func (h *handshake) answer(request session.Request, identity packetrpc.Identity) (*member, error) {
 	s := h.server
 	created := s.sessions.Create(identity)
 	answer, err := session.NewAnswer(h.opening.Form(), request, created, s.options.limits.Proto())
-	if err == nil {
-		err = h.opening.Send(answer)
-	}
 	if err != nil {
 		s.sessions.Remove(created)
 		return nil, err
@@ -167,6 +164,8 @@ func (h *handshake) answer(request session.Request, identity packetrpc.Identity)
 		Handlers:        &s.handlers,
 		Interceptor:     s.interceptor,
 		Authorize:       m.authorize,
+		Peer:            m,
+		Greeting:        answer,
 		Ready:           m.ready,
 		Workers:         s.workers,
 		WriteTimeout:    s.options.writeTimeout,
@@ -246,8 +245,8 @@ func isGone(err error) bool {
 // admit puts a client that has shaken hands into the registry, and then lets its
 // calls be handled. The calling goroutine is counted in s.running.
 func (s *Server) admit(m *member) {
-	m.conn.Start(m)
-	err := s.registry.add(m)
+	err := s.registry.add(m) // first, so that a client that has its answer is in there
+	m.conn.Start()
 	if err != nil {
 		m.conn.Close(shuttingDown)
 	} else {

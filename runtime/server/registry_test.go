@@ -483,3 +483,22 @@ func TestPushesBearNoToken(t *testing.T) {
 		t.Errorf("the unary call ended with %v", err)
 	}
 }
+
+// TestDialledIsRegistered: a client whose Dial has returned is in the registry.
+func TestDialledIsRegistered(t *testing.T) {
+	srv := server.New()
+	started := packetrpctest.Start(t, srv)
+	for n := 1; n <= 200; n++ {
+		c, err := client.Dial(within(t), "memory:1", client.WithDialer(started.Listener.Dial))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if srv.Count() != n {
+			t.Fatalf("%d clients are registered after %d dials", srv.Count(), n)
+		}
+		if _, ok := srv.Connection(c.ID()); !ok {
+			t.Fatalf("client %d is not in the registry", n)
+		}
+	}
+}
