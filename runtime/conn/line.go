@@ -1,6 +1,9 @@
 package conn
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // line is a queue of goroutines that wait for something that a lock guards. All
 // its methods are called with that lock held, and whoever is let on passes the
@@ -16,10 +19,15 @@ type turn struct {
 
 func (l *line) empty() bool { return len(l.waiting) == 0 }
 
-// join takes the last place.
-func (l *line) join() *turn {
+// join takes the last place, or the first for those whose turn came when there
+// was nothing left.
+func (l *line) join(first bool) *turn {
 	t := &turn{ready: make(chan struct{}, 1)}
-	l.waiting = append(l.waiting, t)
+	if first {
+		l.waiting = slices.Insert(l.waiting, 0, t)
+	} else {
+		l.waiting = append(l.waiting, t)
+	}
 	return t
 }
 

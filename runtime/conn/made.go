@@ -84,7 +84,7 @@ func (c *Conn) begin(ctx context.Context, spec *packetrpc.Spec, response proto.M
 		if limit == 0 || len(c.made.calls) < limit && (served || c.made.slots.empty()) {
 			break
 		}
-		place := c.made.slots.join()
+		place := c.made.slots.join(served)
 		c.mu.Unlock()
 		err := place.wait(ctx)
 		c.mu.Lock()

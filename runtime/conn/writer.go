@@ -94,7 +94,7 @@ func (w *writer) lock(ctx context.Context, call *sendWindow, continues bool) err
 			w.mu.Lock()
 			continue
 		}
-		place := queue.join()
+		place := queue.join(served == queue)
 		w.unlock(nil)
 		err := place.wait(ctx)
 		w.mu.Lock()
