@@ -256,8 +256,8 @@ func (c *Conn) decodeRequest(data []byte, request proto.Message) *packetrpc.Erro
 	return nil
 }
 
-// refuse answers a packet that opens no call. On a call without an id the answer
-// waits for those before it, as the other side tells them apart by their order.
+// refuse answers a packet that opens no call. An old program tells answers apart
+// by their order, so there the answer waits for those before it.
 func (c *Conn) refuse(p *packet.Packet, reason *packetrpc.Error) {
 	c.dropped(p)
 	if c.cfg.Plain && p.CallID == 0 {
