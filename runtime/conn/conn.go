@@ -289,7 +289,7 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 	c.out.stop(reason)
 	c.nc.Close()
 	for _, call := range made {
-		c.failCall(call, reason)
+		c.endMade(call, reason)
 	}
 	for _, call := range taken {
 		c.endTaken(call, reason)
@@ -324,7 +324,7 @@ func (c *Conn) depart(reason *packetrpc.Error) {
 
 	c.out.stop(reason)
 	for _, call := range made {
-		c.failCall(call, reason)
+		c.endMade(call, reason)
 	}
 	for _, call := range taken {
 		c.endTaken(call, reason)

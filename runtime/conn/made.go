@@ -392,7 +392,7 @@ func (c *Conn) handleResponse(p *packet.Packet) {
 		c.dropped(p)
 		call.box.addMetadata(p.Metadata)
 		if call.box.incomplete() {
-			c.failCall(call, packetrpc.Errorf(packetrpc.CodeInternal, "the response came before the rest of a message"))
+			c.endMade(call, packetrpc.Errorf(packetrpc.CodeInternal, "the response came before the rest of a message"))
 			return
 		}
 		c.endMade(call, io.EOF)
@@ -429,7 +429,7 @@ func (c *Conn) collectReply(call *madeCall, p *packet.Packet) {
 		if p.More {
 			c.failMade(call.id, err)
 		} else {
-			c.failCall(call, err)
+			c.endMade(call, err)
 		}
 		return
 	}
@@ -439,7 +439,7 @@ func (c *Conn) collectReply(call *madeCall, p *packet.Packet) {
 }
 
 // endMade tells whoever uses a call that has been taken out of the table that it
-// has ended: with io.EOF well.
+// has ended: with io.EOF well, otherwise with the reason.
 func (c *Conn) endMade(call *madeCall, end error) {
 	c.out.end(&call.window, io.EOF)
 	if call.box != nil {
@@ -453,23 +453,26 @@ func (c *Conn) endMade(call *madeCall, end error) {
 	}
 }
 
-// failCall ends a call that has been taken out of the table with an error.
-func (c *Conn) failCall(call *madeCall, reason *packetrpc.Error) { c.endMade(call, reason) }
-
-// failMade ends a call of this side that the other one does wrong, and tells it.
-// It reports whether the call was open.
-func (c *Conn) failMade(id uint64, reason *packetrpc.Error) bool {
+// takeOut takes a call out of the table by its id and returns it, or nil.
+func (c *Conn) takeOut(id uint64) *madeCall {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	call := c.made.calls[id]
 	if call != nil {
 		c.remove(call)
 	}
-	c.mu.Unlock()
+	return call
+}
+
+// failMade ends a call of this side that the other one does wrong, and tells it.
+// It reports whether the call was open.
+func (c *Conn) failMade(id uint64, reason *packetrpc.Error) bool {
+	call := c.takeOut(id)
 	if call == nil {
 		return false
 	}
 	c.out.control(c.form, &packet.Packet{Kind: packet.KindCancel, CallID: id})
-	c.failCall(call, reason)
+	c.endMade(call, reason)
 	return true
 }
 
@@ -484,12 +487,7 @@ func (c *Conn) handleError(p *packet.Packet) {
 		c.cfg.Logger.Warn("packetrpc: the other side refused a packet that is not answered", "error", err)
 		return
 	}
-	c.mu.Lock()
-	call := c.made.calls[p.CallID]
-	if call != nil {
-		c.remove(call)
-	}
-	c.mu.Unlock()
+	call := c.takeOut(p.CallID)
 	if call == nil {
 		return
 	}
@@ -497,7 +495,7 @@ func (c *Conn) handleError(p *packet.Packet) {
 		call.box.addMetadata(p.Metadata)
 	}
 	call.metadata = p.Metadata
-	c.failCall(call, err)
+	c.endMade(call, err)
 }
 
 // madeMessage puts a message of a stream of replies into its inbox.

@@ -137,10 +137,7 @@ func (w *writer) refusal(call *sendWindow) error {
 	if w.err != nil {
 		return w.err
 	}
-	if call.ended != nil {
-		return call.ended
-	}
-	return nil
+	return call.ended
 }
 
 // obstacle returns the line to wait in, or nil. Who has been served by a line
@@ -228,39 +225,36 @@ func (w *writer) answer(form packet.Form, p *packet.Packet) {
 // flush writes what is queued unless another goroutine is at it, which then
 // writes this too. It blocks while the other side does not read.
 func (w *writer) flush() {
-	w.mu.Lock()
-	if w.flushing || w.size() == 0 {
-		w.mu.Unlock()
-		return
+	if w.claim() {
+		w.resume()
 	}
-	w.flushing = true
-	w.dirty.Store(false)
-	w.drain()
 }
 
 // flushSoon lets a worker flush, so that packets queued until it gets there
 // leave together.
 func (w *writer) flushSoon() {
+	if w.claim() {
+		w.workers.run(w.resume)
+	}
+}
+
+// claim makes the caller the one who writes, unless there is one or nothing to
+// write. Whoever has claimed must resume.
+func (w *writer) claim() bool {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.flushing || w.size() == 0 {
-		w.mu.Unlock()
-		return
+		return false
 	}
 	w.flushing = true
 	w.dirty.Store(false)
-	w.mu.Unlock()
-	w.workers.run(w.resume)
+	return true
 }
 
+// resume writes until the queue is empty, or hands over to a worker when others
+// keep filling it.
 func (w *writer) resume() {
 	w.mu.Lock()
-	w.drain()
-}
-
-// drain writes until the queue is empty, or hands over to a worker when others
-// keep filling it. It is entered with the lock held and w.flushing set by the
-// caller, and returns without the lock.
-func (w *writer) drain() {
 	for range flushesInTurn {
 		batch := w.queue
 		w.queue, w.controls = nil, 0
