@@ -33,19 +33,33 @@ func (c *Conn) handleRequest(p *packet.Packet) {
 		c.refuse(p, err)
 		return
 	}
-	if c.runsAtOnce(call, p) {
+	if !c.runsAtOnce(call, p) {
+		call.collects = p.More && call.method.Stream == nil
+		c.in.opened = append(c.in.opened, call)
+	}
+}
+
+// publish shows workers the calls that have been opened since the last time, with
+// one lock for them all. The reading goroutine does so before it looks for a call
+// by its id, and before it does something else.
+func (c *Conn) publish() {
+	if len(c.in.opened) == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ended != nil {
-		return
+	for _, call := range c.in.opened {
+		if c.ended != nil {
+			break
+		}
+		c.taken.calls.put(call.id, call)
+		c.taken.count(call)
+		if !call.collects {
+			c.todo.queue.push(call)
+		}
 	}
-	c.taken.calls[call.id] = call
-	c.taken.count(call)
-	if !p.More || call.method.Stream != nil {
-		c.todo.queue.push(call)
-	}
+	clear(c.in.opened)
+	c.in.opened = c.in.opened[:0]
 }
 
 // continuesRequest handles packets of kind request whose id is known.
@@ -53,8 +67,9 @@ func (c *Conn) continuesRequest(p *packet.Packet) bool {
 	if p.CallID < 3 || p.CallID > c.in.highest || c.isMine(p.CallID) {
 		return false // no call, or none that there has been
 	}
+	c.publish()
 	c.mu.Lock()
-	call := c.taken.calls[p.CallID]
+	call := c.taken.calls.get(p.CallID)
 	c.mu.Unlock()
 	switch {
 	case call == nil && p.Action == "" && p.ActionNumber == 0:
@@ -136,7 +151,7 @@ func (c *Conn) admit(p *packet.Packet) (*takenCall, *packetrpc.Error) {
 			return nil, packetrpc.AsError(err)
 		}
 	}
-	if err := c.hasRoom(p.Kind); err != nil {
+	if err := c.takeRoom(p.Kind); err != nil {
 		return nil, err
 	}
 	call := &takenCall{conn: c, id: p.CallID, method: method, metadata: p.Metadata, reply: p.Kind == packet.KindRequest}
@@ -154,16 +169,34 @@ func tokenComplaint(token string) string {
 	return "the packet's token is not this connection's"
 }
 
-// hasRoom refuses calls beyond the limit and on a connection that drains.
-func (c *Conn) hasRoom(kind packet.Kind) *packetrpc.Error {
+// maxOpened is how many calls are opened before workers are shown them.
+const maxOpened = 64
+
+// takeRoom refuses calls beyond the limit and on a connection that drains. How
+// many there may be is found out for several at once: meanwhile it can only become
+// more.
+func (c *Conn) takeRoom(kind packet.Kind) *packetrpc.Error {
+	if kind == packet.KindRequest && c.in.room > 0 {
+		c.in.room--
+		return nil
+	}
+	c.publish()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch limit := c.cfg.Local.MaxOpenCalls; {
-	case c.draining || c.closing != nil:
+	if c.draining || c.closing != nil {
 		return packetrpc.Errorf(packetrpc.CodeUnavailable, "this side takes no new calls")
-	case kind == packet.KindRequest && limit > 0 && c.taken.waiting >= limit:
-		return packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%d calls are open (WithMaxOpenCalls)", limit)
 	}
+	if kind != packet.KindRequest {
+		return nil
+	}
+	room := maxOpened
+	if limit := c.cfg.Local.MaxOpenCalls; limit > 0 {
+		room = min(room, limit-int(c.taken.waiting.Load()))
+		if room <= 0 {
+			return packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%d calls are open (WithMaxOpenCalls)", limit)
+		}
+	}
+	c.in.room = room - 1
 	return nil
 }
 

@@ -44,7 +44,7 @@ func (c *Conn) answer(call *takenCall, response proto.Message, err error) {
 func (c *Conn) answerNow(call *takenCall, response proto.Message, err error) {
 	if err != nil {
 		c.out.control(c.form, c.failurePacket(call, err))
-		call.end(errReturned())
+		call.end(errReturned)
 		return
 	}
 	size := packet.Size(response)
@@ -53,7 +53,7 @@ func (c *Conn) answerNow(call *takenCall, response proto.Message, err error) {
 		if err := c.encode(&call.window, &p, nil, response, size); err != nil {
 			c.out.control(c.form, c.failurePacket(call, err))
 		}
-		call.end(errReturned())
+		call.end(errReturned)
 		return
 	}
 	c.mu.Lock()
@@ -61,7 +61,7 @@ func (c *Conn) answerNow(call *takenCall, response proto.Message, err error) {
 	c.mu.Unlock()
 	c.cfg.Workers.run(func() {
 		c.answer(call, response, nil)
-		call.end(errReturned())
+		call.end(errReturned)
 		c.flushQueued()
 		c.mu.Lock()
 		c.leave()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/packetrpc/packetrpc/runtime/packet"
@@ -94,11 +95,13 @@ type Conn struct {
 	outgoing packetrpc.Invoke
 	incoming packetrpc.Invoke
 
-	out     writer
-	lane    sendWindow // of this side's one-way packets; the writer's lock guards it
-	account account
-	in      reader // belongs to the goroutine that holds the reading role
-	workRef func() // c.work, made a func value once
+	out writer
+	// flushPromised: a caller is going to flush what others have queued as well.
+	flushPromised atomic.Bool
+	lane          sendWindow // of this side's one-way packets; the writer's lock guards it
+	account       account
+	in            reader // belongs to the goroutine that holds the reading role
+	workRef       func() // c.work, made a func value once
 
 	// mu guards what follows.
 	mu    sync.Mutex
@@ -210,7 +213,7 @@ func (c *Conn) Idle() <-chan struct{} { return c.idle }
 
 // settled closes idle when it is time. c.mu is held.
 func (c *Conn) settled() {
-	if !c.draining || c.taken.open > 0 || len(c.made.calls) > 0 {
+	if !c.draining || c.taken.open > 0 || c.made.calls.len() > 0 {
 		return
 	}
 	select {
@@ -288,10 +291,10 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 	c.cancel(reason)
 	c.out.stop(reason)
 	c.nc.Close()
-	for _, call := range made {
+	for _, call := range made.all() {
 		c.endMade(call, reason)
 	}
-	for _, call := range taken {
+	for _, call := range taken.all() {
 		c.endTaken(call, reason)
 	}
 }
@@ -313,20 +316,14 @@ func (c *Conn) depart(reason *packetrpc.Error) {
 	c.taken.departure = reason
 	c.made.refused = reason
 	made := c.made.abandon()
-	var taken []*takenCall
-	for id, call := range c.taken.calls {
-		if !call.inLane {
-			taken = append(taken, call)
-			delete(c.taken.calls, id)
-		}
-	}
+	taken := c.taken.abandon()
 	c.mu.Unlock()
 
 	c.out.stop(reason)
-	for _, call := range made {
+	for _, call := range made.all() {
 		c.endMade(call, reason)
 	}
-	for _, call := range taken {
+	for _, call := range taken.all() {
 		c.endTaken(call, reason)
 	}
 	limit := time.AfterFunc(lastWords, func() { c.terminate(reason) })

@@ -48,27 +48,17 @@ func (c *Conn) runCall(call *takenCall) {
 		c.account.taken(call.held)
 	}
 	if call.over() != nil {
-		c.waitsNoMore(call)
+		c.taken.uncount(call)
 		return
 	}
 	response, err := c.invoke(call)
-	c.waitsNoMore(call)
+	c.taken.uncount(call) // before the answer invites the caller to make another
 	if call.reply {
 		c.answer(call, response, err)
 	} else if err != nil {
 		c.cfg.Logger.Error("packetrpc: a one-way handler failed, which no caller learns", "action", call.method.Spec.Action, "error", err)
 	}
-	call.end(errReturned())
-}
-
-// waitsNoMore makes room for another call before the answer invites the caller
-// to open one.
-func (c *Conn) waitsNoMore(call *takenCall) {
-	if call.reply {
-		c.mu.Lock()
-		c.taken.uncount(call)
-		c.mu.Unlock()
-	}
+	call.end(errReturned)
 }
 
 // invoke runs the handler, behind the interceptors, and contains its panics. The
@@ -93,12 +83,12 @@ func (c *Conn) invoke(call *takenCall) (response proto.Message, err error) {
 			return
 		}
 		// The handler ends its goroutine, so nobody is going to answer for it.
-		c.waitsNoMore(call)
+		c.taken.uncount(call)
 		if call.reply {
 			c.answer(call, nil, packetrpc.Errorf(packetrpc.CodeInternal, "the handler of %s did not return", call.method.Spec.Action))
 			c.flushQueued()
 		}
-		call.end(errReturned())
+		call.end(errReturned)
 	}()
 	response, err = c.callHandler(call)
 	returned = true

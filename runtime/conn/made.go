@@ -20,31 +20,28 @@ const decodeAtOnce = lastFragmentMax
 
 // madeCalls is the calls that this side has made. Conn.mu guards it.
 type madeCalls struct {
-	calls   map[uint64]*madeCall
+	calls   callTable[madeCall]
 	laneID  uint64 // of the one-way packets that this side sends: 1 or 2; never changes
 	nextID  uint64
 	slots   line             // callers that wait until fewer calls are open
 	refused *packetrpc.Error // the other side takes no new calls
-	free    []*madeCall      // unary calls to be used again
 }
-
-const maxFreeCalls = 64
 
 func newMadeCalls(dialled bool) madeCalls {
 	lane := uint64(2)
 	if dialled {
 		lane = 1
 	}
-	return madeCalls{calls: make(map[uint64]*madeCall), laneID: lane, nextID: lane + 2}
+	return madeCalls{laneID: lane, nextID: lane + 2}
 }
 
 // otherLaneID is the call id of the one-way packets that the other side sends.
 func (m *madeCalls) otherLaneID() uint64 { return 3 - m.laneID }
 
 // abandon empties the table and returns what was in it.
-func (m *madeCalls) abandon() map[uint64]*madeCall {
+func (m *madeCalls) abandon() callTable[madeCall] {
 	calls := m.calls
-	m.calls = nil
+	m.calls = callTable[madeCall]{}
 	m.slots.all()
 	return calls
 }
@@ -81,7 +78,7 @@ func (c *Conn) begin(ctx context.Context, spec *packetrpc.Spec, response proto.M
 			return nil, false, notSent(reason)
 		}
 		limit := c.cfg.Remote.MaxOpenCalls
-		if limit == 0 || len(c.made.calls) < limit && (served || c.made.slots.empty()) {
+		if limit == 0 || c.made.calls.len() < limit && (served || c.made.slots.empty()) {
 			break
 		}
 		place := c.made.slots.join(served)
@@ -93,38 +90,15 @@ func (c *Conn) begin(ctx context.Context, spec *packetrpc.Spec, response proto.M
 			return nil, false, notSent(contextError(ctx))
 		}
 	}
-	call = c.made.recycled()
+	call = c.cfg.Workers.call()
 	call.id, call.spec, call.response = c.made.nextID, spec, response
 	call.window = newSendWindow(c.cfg.Remote.CallWindow)
 	c.made.nextID += 2
 	if response == nil {
 		call.box = c.newInbox(call.id)
 	}
-	c.made.calls[call.id] = call
-	return call, len(c.made.calls) == 1, nil
-}
-
-// recycled returns an empty call.
-func (m *madeCalls) recycled() *madeCall {
-	if n := len(m.free); n > 0 {
-		call := m.free[n-1]
-		m.free = m.free[:n-1]
-		return call
-	}
-	return &madeCall{done: make(chan struct{}, 1)}
-}
-
-// recycle keeps a unary call that nobody knows any more.
-func (c *Conn) recycle(call *madeCall) {
-	if call.box != nil {
-		return // the reading goroutine may still hold it
-	}
-	*call = madeCall{done: call.done}
-	c.mu.Lock()
-	if len(c.made.free) < maxFreeCalls {
-		c.made.free = append(c.made.free, call)
-	}
-	c.mu.Unlock()
+	c.made.calls.put(call.id, call)
+	return call, c.made.calls.len() == 1, nil
 }
 
 func (c *Conn) newInbox(id uint64) *inbox {
@@ -160,10 +134,9 @@ func (c *Conn) refusesCalls() *packetrpc.Error {
 // remove takes a call out of the table and reports whether it was still there;
 // if not, somebody else is ending it. c.mu is held.
 func (c *Conn) remove(call *madeCall) bool {
-	if c.made.calls[call.id] != call {
+	if !c.made.calls.remove(call.id, call) {
 		return false
 	}
-	delete(c.made.calls, call.id)
 	c.made.slots.next()
 	c.settled()
 	return true
@@ -284,11 +257,23 @@ func (c *Conn) unary(ctx context.Context, spec *packetrpc.Spec, request, respons
 	if err := c.send(ctx, &call.window, &p, spec, request); err != nil && c.withdraw(call, err) {
 		return err // otherwise the other side has ended the call, and its reply tells why
 	}
-	if !alone {
-		runtime.Gosched() // other callers' packets leave in the same write
-	}
-	c.flushQueued()
+	c.flushTogether(alone)
 	return c.reply(ctx, call)
+}
+
+// flushTogether lets a caller's packet leave: at once if it is alone, and
+// otherwise in the same write as those of the other callers who are about to queue
+// theirs. One of them sees to that for all.
+func (c *Conn) flushTogether(alone bool) {
+	if alone {
+		c.flushQueued()
+		return
+	}
+	if c.flushPromised.CompareAndSwap(false, true) {
+		runtime.Gosched()
+		c.flushPromised.Store(false) // before looking what is queued, so that nothing is left behind
+		c.flushQueued()
+	}
 }
 
 // flushQueued writes what is queued unless somebody is at it.
@@ -324,7 +309,9 @@ func (c *Conn) reply(ctx context.Context, call *madeCall) error {
 	case call.large != nil:
 		err = c.decode(call.large, call.response)
 	}
-	c.recycle(call)
+	if call.box == nil { // otherwise the reading goroutine may still hold it
+		c.cfg.Workers.recycle(call)
+	}
 	return err
 }
 
@@ -406,7 +393,7 @@ func (c *Conn) handleResponse(p *packet.Packet) {
 func (c *Conn) answered(p *packet.Packet) *madeCall {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	call := c.made.calls[p.CallID]
+	call := c.made.calls.get(p.CallID)
 	switch {
 	case call == nil:
 	case !p.More:
@@ -457,7 +444,7 @@ func (c *Conn) endMade(call *madeCall, end error) {
 func (c *Conn) takeOut(id uint64) *madeCall {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	call := c.made.calls[id]
+	call := c.made.calls.get(id)
 	if call != nil {
 		c.remove(call)
 	}
@@ -501,7 +488,7 @@ func (c *Conn) handleError(p *packet.Packet) {
 // madeMessage puts a message of a stream of replies into its inbox.
 func (c *Conn) madeMessage(p *packet.Packet) {
 	c.mu.Lock()
-	call := c.made.calls[p.CallID]
+	call := c.made.calls.get(p.CallID)
 	c.mu.Unlock()
 	switch {
 	case call == nil:

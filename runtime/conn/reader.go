@@ -28,6 +28,8 @@ type reader struct {
 	packet     packet.Packet // the one being handled; its strings are used again
 	numbers    []string      // the actions that the other side's numbers stand for
 	highest    uint64        // the highest id by which the other side has opened a call
+	opened     []*takenCall  // calls that workers are not shown yet; see Conn.publish
+	room       int           // how many more calls may be opened before Conn.mu is asked
 	over       bool          // nothing more is read
 
 	// Of an oversized packet without a length, as in the JSON form: how much of it
@@ -114,37 +116,22 @@ func (c *Conn) read() {
 // handleArrived handles all packets that have been read and reports whether
 // there is something to do before more is read.
 func (c *Conn) handleArrived() bool {
+	c.in.room = 0
 	for {
 		body, err := c.in.next()
 		c.settleDropped()
-		var oversized *packet.OversizedError
 		switch {
-		case errors.As(err, &oversized):
-			c.handleOversized(oversized)
 		case err != nil:
-			c.in.over = true
-			c.shut(err.Error(), packetrpc.Errorf(packetrpc.CodeUnavailable, "the other side sent something that is no packet: %w", err))
-			return true
+			c.handleUnsplit(err)
 		case body == nil:
+			c.publish()
 			return c.callsWait()
 		default:
-			c.in.drops = 0
-			p := &c.in.packet
-			err := packet.Parse(c.form, p, body)
-			c.learnNumber(p)
-			switch p.Data = weighed(c.form, p.Data); {
-			case err != nil:
-				c.handleMalformed(p, err)
-			case len(body)-len(p.Data) > maxEnvelope:
-				c.handleStuffed(p, len(body)-len(p.Data))
-			case packetCost(p) > 0 && c.account.overdrawn():
-				c.handleUncredited(p)
-			default:
-				c.handlePacket(p)
-			}
-			if c.in.over || c.paused() {
-				return true
-			}
+			c.handleBody(body)
+		}
+		if c.in.over || c.paused() {
+			c.publish()
+			return true
 		}
 	}
 }
@@ -153,6 +140,39 @@ func (c *Conn) callsWait() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.callWaits()
+}
+
+// handleBody handles a packet that has arrived whole.
+func (c *Conn) handleBody(body []byte) {
+	c.in.drops = 0
+	p := &c.in.packet
+	err := packet.Parse(c.form, p, body)
+	if p.Kind != packet.KindRequest {
+		c.publish() // it may be for a call that has just been opened
+	}
+	c.learnNumber(p)
+	switch p.Data = weighed(c.form, p.Data); {
+	case err != nil:
+		c.handleMalformed(p, err)
+	case len(body)-len(p.Data) > maxEnvelope:
+		c.handleStuffed(p, len(body)-len(p.Data))
+	case packetCost(p) > 0 && c.account.overdrawn():
+		c.handleUncredited(p)
+	default:
+		c.handlePacket(p)
+	}
+}
+
+// handleUnsplit answers a packet that is too large, and ends the connection when
+// what has arrived is no packet.
+func (c *Conn) handleUnsplit(err error) {
+	var oversized *packet.OversizedError
+	if errors.As(err, &oversized) {
+		c.handleOversized(oversized)
+		return
+	}
+	c.in.over = true
+	c.shut(err.Error(), packetrpc.Errorf(packetrpc.CodeUnavailable, "the other side sent something that is no packet: %w", err))
 }
 
 // paused reports whether a plain connection has sent more packets ahead than may
@@ -252,14 +272,14 @@ func (c *Conn) handleCredit(p *packet.Packet) {
 		c.out.grant(&c.lane, p.Credit)
 	case c.isMine(p.CallID):
 		c.mu.Lock()
-		call := c.made.calls[p.CallID]
+		call := c.made.calls.get(p.CallID)
 		c.mu.Unlock()
 		if call != nil {
 			c.out.grant(&call.window, p.Credit)
 		}
 	default:
 		c.mu.Lock()
-		call := c.taken.calls[p.CallID]
+		call := c.taken.calls.get(p.CallID)
 		c.mu.Unlock()
 		if call != nil {
 			c.out.grant(&call.window, p.Credit)

@@ -72,7 +72,7 @@ func (s *madeStream) CloseSend() error {
 		return nil
 	}
 	s.conn.mu.Lock()
-	open := s.conn.made.calls[s.call.id] == s.call
+	open := s.conn.made.calls.get(s.call.id) == s.call
 	s.conn.mu.Unlock()
 	if open {
 		s.conn.out.control(s.conn.form, &packet.Packet{Kind: packet.KindHalfClose, CallID: s.call.id})

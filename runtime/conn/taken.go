@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -15,9 +15,9 @@ import (
 
 // takenCalls is the calls that the other side has made. Conn.mu guards it.
 type takenCalls struct {
-	calls   map[uint64]*takenCall // those that packets can still be for
-	open    int                   // those that have not been answered, one-way and cancelled ones included
-	waiting int                   // those that are to be answered and whose handler has not returned
+	calls   callTable[takenCall] // those that packets can still be for
+	open    int                  // those that have not been answered, one-way and cancelled ones included
+	waiting atomic.Int64         // those that are to be answered and whose handler has not returned
 
 	lane      laneWindow
 	lanePart  *takenCall       // the one-way call whose message has not arrived whole
@@ -26,28 +26,28 @@ type takenCalls struct {
 }
 
 func newTakenCalls(window int) takenCalls {
-	return takenCalls{calls: make(map[uint64]*takenCall), lane: laneWindow{window: window, credit: window}}
+	return takenCalls{lane: laneWindow{window: window, credit: window}}
 }
 
 // abandon empties the table and returns what was in it.
-func (t *takenCalls) abandon() map[uint64]*takenCall {
+func (t *takenCalls) abandon() callTable[takenCall] {
 	calls := t.calls
-	t.calls = nil
+	t.calls = callTable[takenCall]{}
 	return calls
 }
 
 func (t *takenCalls) count(call *takenCall) {
 	t.open++
 	if call.reply {
-		call.counted = true
-		t.waiting++
+		call.counted.Store(true)
+		t.waiting.Add(1)
 	}
 }
 
+// uncount makes room for another call.
 func (t *takenCalls) uncount(call *takenCall) {
-	if call.counted {
-		call.counted = false
-		t.waiting--
+	if call.counted.Swap(false) {
+		t.waiting.Add(-1)
 	}
 }
 
@@ -67,24 +67,28 @@ type takenCall struct {
 	laneCost int           // what the lane's window gets back once the call has run
 	response proto.Message // a client-streaming call's reply
 	reply    bool          // an answer is due
-	counted  bool          // it is among takenCalls.waiting; Conn.mu guards it
+	counted  atomic.Bool   // it is among takenCalls.waiting
+	collects bool          // its request has not arrived whole when it is opened
 	inLane   bool          // it runs in the lane
 	refusal  *packetrpc.Error
 
-	// mu guards what follows.
-	mu     sync.Mutex
-	ended  *packetrpc.Error // why nobody waits for the answer any more
-	ctx    context.Context  // made when the handler asks for Done
+	ended    atomic.Pointer[packetrpc.Error]    // why nobody waits for the answer any more
+	standard atomic.Pointer[standardContext]    // made when the handler asks for Done
+	extra    atomic.Pointer[packetrpc.Metadata] // goes out with the next packet
+}
+
+// standardContext is a context of the standard library, with its end.
+type standardContext struct {
+	context.Context
 	cancel context.CancelFunc
-	extra  packetrpc.Metadata // goes out with the next packet
 }
 
 // violate ends a call that the other side does wrong, if it is open, and tells
 // it. Packets for calls that have ended are merely late.
 func (c *Conn) violate(id uint64, code packetrpc.Code, format string, args ...any) {
 	c.mu.Lock()
-	call := c.taken.calls[id]
-	delete(c.taken.calls, id)
+	call := c.taken.calls.get(id)
+	c.taken.calls.remove(id, call)
 	late := call == nil && (c.isMine(id) || id > 2 && id <= c.in.highest)
 	c.mu.Unlock()
 	if late {
@@ -102,7 +106,7 @@ func (c *Conn) violate(id uint64, code packetrpc.Code, format string, args ...an
 func (c *Conn) handles(id uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.taken.calls[id] != nil
+	return c.taken.calls.get(id) != nil
 }
 
 // forgetUnqueued closes the books of a call that never reached a worker, since
@@ -165,7 +169,7 @@ func (c *Conn) takenMessage(p *packet.Packet) {
 // there never was such a call, which the other side is told.
 func (c *Conn) takenFor(p *packet.Packet) *takenCall {
 	c.mu.Lock()
-	call := c.taken.calls[p.CallID]
+	call := c.taken.calls.get(p.CallID)
 	c.mu.Unlock()
 	if call == nil {
 		c.dropped(p)
@@ -186,8 +190,8 @@ func (c *Conn) handleCancel(p *packet.Packet) {
 		c.dropLanePart(errCanceled())
 		return
 	}
-	call := c.taken.calls[p.CallID]
-	delete(c.taken.calls, p.CallID)
+	call := c.taken.calls.get(p.CallID)
+	c.taken.calls.remove(p.CallID, call)
 	c.mu.Unlock()
 	if call != nil {
 		c.endTaken(call, errCanceled())
@@ -212,13 +216,11 @@ func (c *Conn) endTaken(call *takenCall, reason *packetrpc.Error) {
 // finished closes the books of a call whose handler has returned, or never ran.
 // c.mu is held.
 func (c *Conn) finished(call *takenCall) {
-	if c.taken.calls[call.id] == call {
-		delete(c.taken.calls, call.id)
-	}
+	c.taken.calls.remove(call.id, call)
 	c.taken.open--
 	c.taken.uncount(call)
 	if call.box != nil {
-		call.box.discard(errReturned()) // what the handler has not taken nobody will
+		call.box.discard(errReturned) // what the handler has not taken nobody will
 	}
 	if call.inLane {
 		c.refundLane(call.laneCost)

@@ -3,6 +3,7 @@ package conn
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // packetOverhead is what a packet costs besides its data, so that many small
@@ -50,47 +51,44 @@ type account struct {
 	partsMax  int // bytes of incomplete messages above which only the oldest gets credit
 	sendGrant func(credit int)
 
+	owed atomic.Int64 // credit to give back
+	held atomic.Int64 // bytes that handlers and receivers have not taken
+
 	mu    sync.Mutex
-	owed  int
-	held  int
 	parts []*inbox // incomplete messages, the oldest first
 	total int      // their bytes
 }
 
 // arrived notes a packet's cost, and how much of it is now held.
 func (a *account) arrived(cost, held int) {
-	a.mu.Lock()
-	a.owed += cost
-	a.held += held
+	if held > 0 {
+		a.held.Add(int64(held))
+	}
+	a.owed.Add(int64(cost))
 	a.settle()
 }
 
 // taken notes that held bytes are no longer held.
 func (a *account) taken(held int) {
-	a.mu.Lock()
-	a.held -= held
-	a.settle()
+	now := a.held.Add(int64(-held))
+	if before := now + int64(held); before > int64(a.heldMax) {
+		a.settle() // arrived did not, while too much was held
+	}
 }
 
 // overdrawn reports whether the other side has used all its credit up. It never
 // has more than owed leaves of the window, and it is owed more than half of that
 // only while too much is held.
-func (a *account) overdrawn() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.window > 0 && a.owed >= a.window
-}
+func (a *account) overdrawn() bool { return a.window > 0 && a.owed.Load() >= int64(a.window) }
 
-// settle gives credit back once half a window is owed, unless too much is held,
-// and unlocks.
+// settle gives credit back once half a window is owed, unless too much is held.
 func (a *account) settle() {
-	credit := 0
-	if a.window > 0 && a.owed >= a.window/2 && a.held <= a.heldMax {
-		credit, a.owed = a.owed, 0
+	owed := a.owed.Load()
+	if a.window == 0 || owed < int64(a.window/2) || a.held.Load() > int64(a.heldMax) {
+		return
 	}
-	a.mu.Unlock()
-	if credit > 0 {
-		a.sendGrant(credit)
+	if a.owed.CompareAndSwap(owed, 0) {
+		a.sendGrant(int(owed))
 	}
 }
 

@@ -12,6 +12,7 @@ const maxIdleWorkers = 64
 // bounded by the connections' own limits.
 type Workers struct {
 	buffers sync.Pool // of *buffer, for messages on their way out
+	calls   sync.Pool // of *madeCall, which are unary and have been answered
 
 	mu     sync.Mutex
 	idle   []chan func() // the latest first, whose stack is the warmest
@@ -95,4 +96,18 @@ func (w *Workers) release(b *buffer) {
 		b.bytes = b.bytes[:0]
 		w.buffers.Put(b)
 	}
+}
+
+// call returns an empty call, to be given back with recycle if nobody else knows
+// it any more.
+func (w *Workers) call() *madeCall {
+	if call, ok := w.calls.Get().(*madeCall); ok {
+		return call
+	}
+	return &madeCall{done: make(chan struct{}, 1)}
+}
+
+func (w *Workers) recycle(call *madeCall) {
+	*call = madeCall{done: call.done}
+	w.calls.Put(call)
 }

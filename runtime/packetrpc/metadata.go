@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 )
 
 // Metadata is an ordered list of keys with values that travels beside a call's
@@ -67,6 +68,9 @@ func (m *Metadata) Add(key, value string) {
 	}
 	m.pairs = append(m.pairs, metadatum{clean, value})
 }
+
+// Clone returns a copy that shares nothing with m that an Add could change.
+func (m Metadata) Clone() Metadata { return Metadata{slices.Clone(m.pairs)} }
 
 // join returns a list of m's values followed by those of more, sharing nothing
 // with either that an Add could change.
