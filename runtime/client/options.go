@@ -133,7 +133,7 @@ func WithMaxRunningCalls(limit int) Option {
 }
 
 // WithWindow sets how many bytes the server may send ahead of what the client has
-// taken, in one call and on the connection. The defaults are 256 KiB and 1 MiB; 0
+// taken, in one call and on the connection. The defaults are 256 KiB and 4 MiB; 0
 // is any number.
 func WithWindow(call, connection int) Option {
 	return func(o *options) { o.limits.CallWindow, o.limits.ConnectionWindow = call, connection }

@@ -21,14 +21,14 @@ type Limits struct {
 }
 
 // DefaultLimits returns the limits of both sides unless options change them:
-// messages of 4 MiB, 4,096 open calls, windows of 256 KiB for a call and 1 MiB
+// messages of 4 MiB, 4,096 open calls, windows of 256 KiB for a call and 4 MiB
 // for the connection, 1,024 action numbers.
 func DefaultLimits() Limits {
 	return Limits{
 		MaxMessageSize:   4 << 20,
 		MaxOpenCalls:     4096,
 		CallWindow:       256 << 10,
-		ConnectionWindow: 1 << 20,
+		ConnectionWindow: 4 << 20,
 		MaxActionNumbers: 1024,
 	}
 }

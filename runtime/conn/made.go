@@ -265,7 +265,7 @@ func (c *Conn) unary(ctx context.Context, spec *packetrpc.Spec, request, respons
 // otherwise in the same write as those of the other callers who are about to queue
 // theirs. One of them sees to that for all.
 func (c *Conn) flushTogether(alone bool) {
-	if alone {
+	if alone || c.out.ample() {
 		c.flushQueued()
 		return
 	}
@@ -278,7 +278,7 @@ func (c *Conn) flushTogether(alone bool) {
 
 // flushQueued writes what is queued unless somebody is at it.
 func (c *Conn) flushQueued() {
-	if c.out.dirty.Load() {
+	if c.out.dirty() {
 		c.out.flush()
 	}
 }

@@ -104,7 +104,7 @@ func (c *Conn) read() {
 		if c.handleArrived() {
 			return
 		}
-		if c.out.dirty.Load() {
+		if c.out.dirty() {
 			return
 		}
 		if err := c.in.fill(c.nc); err != nil {

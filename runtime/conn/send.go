@@ -60,7 +60,7 @@ func (c *Conn) encode(window *sendWindow, p *packet.Packet, spec *packetrpc.Spec
 	}
 	bytes := packet.AppendBinaryHeader(w.bytes(), p, size)
 	start := len(bytes)
-	bytes, err := packet.AppendSized(bytes, message)
+	bytes, err := packet.AppendSized(bytes, message, size)
 	if err == nil && len(bytes)-start != size {
 		err = packetrpc.Errorf(packetrpc.CodeInternal, "the message was changed while it was sent")
 	}

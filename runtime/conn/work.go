@@ -60,9 +60,9 @@ func (c *Conn) work() {
 	defer c.leave()
 	for c.ended == nil {
 		switch {
-		case c.callWaits():
+		case c.callWaits() && !c.out.ample():
 			c.runNext()
-		case c.out.dirty.Load():
+		case c.out.dirty():
 			c.ensureReader()
 			c.mu.Unlock()
 			c.out.flush()
@@ -132,7 +132,7 @@ func (c *Conn) lullOver() {
 	defer c.mu.Unlock()
 	s := &c.todo
 	s.lulling = false
-	if c.ended == nil && !s.searching && (c.callWaits() || c.wantsReader() || c.out.dirty.Load()) {
+	if c.ended == nil && !s.searching && (c.callWaits() || c.wantsReader() || c.out.dirty()) {
 		c.summon()
 	}
 }
@@ -149,7 +149,7 @@ func (c *Conn) runNext() {
 		call = s.queue.pop()
 	}
 	s.running++
-	if !s.searching && (c.callWaits() || c.out.dirty.Load()) {
+	if !s.searching && (c.callWaits() || c.out.dirty()) {
 		c.summon()
 	}
 	c.ensureReader()

@@ -17,6 +17,9 @@ const (
 	// queueLimit is where senders begin to wait. The queue is larger than that by
 	// one packet at most, and by control packets.
 	queueLimit = 256 << 10
+	// ampleSize is how much is worth a write of its own: the other side can begin
+	// to read it while more is made.
+	ampleSize = 32 << 10
 	// controlLimit is how many bytes of control packets may be queued before the
 	// connection ends, whose other side makes this one answer and does not read
 	// the answers. It is more than the refusals of as many calls as may be open,
@@ -41,9 +44,9 @@ type writer struct {
 	workers *Workers
 	failed  func(*packetrpc.Error) // told once, outside of the lock
 
-	// dirty: packets are queued and nobody is writing. It follows the fields
-	// below and is only a hint outside of the lock.
-	dirty atomic.Bool
+	// unflushed is how many bytes are queued while nobody is writing. It follows
+	// the fields below and is only a hint outside of the lock.
+	unflushed atomic.Int64
 
 	// mu guards what follows.
 	mu       sync.Mutex
@@ -87,7 +90,7 @@ func (w *writer) lock(ctx context.Context, call *sendWindow, continues bool) err
 		if queue == nil {
 			return nil
 		}
-		if w.dirty.Load() {
+		if w.dirty() {
 			// What is queued must leave, or neither room nor credit will ever come.
 			w.mu.Unlock()
 			w.flush()
@@ -158,6 +161,13 @@ func (w *writer) obstacle(call *sendWindow, served *line, continues bool) *line 
 
 func (w *writer) roomy() bool { return w.size() < queueLimit && w.window.open() }
 
+// dirty reports whether packets are queued and nobody is writing.
+func (w *writer) dirty() bool { return w.unflushed.Load() > 0 }
+
+// ample reports whether so much is queued, and nobody is writing, that it does not
+// pay to wait for more.
+func (w *writer) ample() bool { return w.unflushed.Load() >= ampleSize }
+
 func (w *writer) size() int {
 	if w.queue == nil {
 		return 0
@@ -178,7 +188,7 @@ func (w *writer) put(bytes []byte) {
 	w.queued += uint64(len(bytes) - len(w.queue.bytes))
 	w.queue.bytes = bytes
 	if !w.flushing {
-		w.dirty.Store(true)
+		w.unflushed.Store(int64(len(bytes)))
 	}
 }
 
@@ -247,7 +257,7 @@ func (w *writer) claim() bool {
 		return false
 	}
 	w.flushing = true
-	w.dirty.Store(false)
+	w.unflushed.Store(0)
 	return true
 }
 

@@ -2,13 +2,28 @@ package packet
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
 
+// vtMessage is a message with the methods that vtprotobuf generates, which are
+// faster than reflection and are used for the binary form.
+type vtMessage interface {
+	SizeVT() int
+	MarshalToSizedBufferVT(b []byte) (int, error)
+	UnmarshalVT(b []byte) error
+}
+
 // Size returns the size of a message in the binary form.
-func Size(m proto.Message) int { return proto.Size(m) }
+func Size(m proto.Message) int {
+	if fast, ok := m.(vtMessage); ok {
+		return fast.SizeVT()
+	}
+	return proto.Size(m)
+}
 
 // AppendMessage appends a message as the data of a packet of the given form; see
 // "2. Forms" of docs/PROTOCOL.md. A nil message is an empty one. The JSON form has
@@ -16,6 +31,9 @@ func Size(m proto.Message) int { return proto.Size(m) }
 // as it was.
 func AppendMessage(form Form, dst []byte, m proto.Message) ([]byte, error) {
 	if form == Binary {
+		if _, ok := m.(vtMessage); ok {
+			return AppendSized(dst, m, Size(m))
+		}
 		return appendWith(proto.MarshalOptions{}, dst, m)
 	}
 	text, err := protojson.MarshalOptions{}.MarshalAppend(dst, present(m))
@@ -25,11 +43,24 @@ func AppendMessage(form Form, dst []byte, m proto.Message) ([]byte, error) {
 	return compact(text, len(dst)), nil
 }
 
-// AppendSized appends a message in the binary form. [Size] must have been called
-// right before, and the message must not have changed since: its sizes are not
-// computed again. When it fails, it returns dst as it was.
-func AppendSized(dst []byte, m proto.Message) ([]byte, error) {
-	return appendWith(proto.MarshalOptions{UseCachedSize: true}, dst, m)
+// AppendSized appends a message in the binary form, whose size [Size] has just
+// returned. The message must not have changed since: its sizes are not computed
+// again. When it fails, it returns dst as it was.
+func AppendSized(dst []byte, m proto.Message, size int) ([]byte, error) {
+	fast, ok := m.(vtMessage)
+	if !ok {
+		return appendWith(proto.MarshalOptions{UseCachedSize: true}, dst, m)
+	}
+	end := len(dst) + size
+	dst = slices.Grow(dst, size)
+	n, err := fast.MarshalToSizedBufferVT(dst[len(dst):end])
+	if err == nil && n != size {
+		err = fmt.Errorf("%T wrote %d bytes and said %d", m, n, size)
+	}
+	if err != nil {
+		return dst, err
+	}
+	return dst[:end], nil
 }
 
 func appendWith(options proto.MarshalOptions, dst []byte, m proto.Message) ([]byte, error) {
@@ -40,12 +71,15 @@ func appendWith(options proto.MarshalOptions, dst []byte, m proto.Message) ([]by
 	return encoded, nil
 }
 
-// UnmarshalMessage decodes the data of a packet of the given form into m, which it
-// overwrites. Fields that m's type does not have are ignored, in the JSON form as
+// UnmarshalMessage decodes the data of a packet of the given form into m, which
+// must be empty. Fields that m's type does not have are ignored, in the JSON form as
 // well. No data, and null in the JSON form, is an empty message.
 func UnmarshalMessage(form Form, data []byte, m proto.Message) error {
 	if form == Binary {
-		return proto.Unmarshal(data, m)
+		if fast, ok := m.(vtMessage); ok {
+			return fast.UnmarshalVT(data)
+		}
+		return proto.UnmarshalOptions{Merge: true}.Unmarshal(data, m) // which spares emptying it again
 	}
 	if isEmpty(data, m) {
 		proto.Reset(m)

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
 	"github.com/packetrpc/packetrpc/runtime/packet"
@@ -30,7 +31,7 @@ func TestMessageRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := &packetrpcv1.HandshakeRequest{Password: "left over"}
+		got := new(packetrpcv1.HandshakeRequest)
 		if err := packet.UnmarshalMessage(form, text[2:], got); err != nil || string(text[:2]) != "x " {
 			t.Fatalf("%q: %v", text, err)
 		}
@@ -66,14 +67,15 @@ func TestAppendSized(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := packet.Size(m); n != len(want)-1 {
-		t.Errorf("size %d, want %d", n, len(want)-1)
+	size := packet.Size(m)
+	if size != len(want)-1 {
+		t.Errorf("size %d, want %d", size, len(want)-1)
 	}
-	if got, err := packet.AppendSized([]byte("x"), m); err != nil || string(got) != string(want) {
+	if got, err := packet.AppendSized([]byte("x"), m, size); err != nil || string(got) != string(want) {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 	for _, empty := range []proto.Message{nil, (*packetrpcv1.Limits)(nil)} {
-		if got, err := packet.AppendSized([]byte("x"), empty); err != nil || string(got) != "x" {
+		if got, err := packet.AppendSized([]byte("x"), empty, 0); err != nil || string(got) != "x" {
 			t.Errorf("%#v: %q, %v", empty, got, err)
 		}
 	}
@@ -133,5 +135,49 @@ func TestMessageIsOneLine(t *testing.T) {
 	text, err := packet.AppendMessage(packet.JSON, nil, m)
 	if err != nil || strings.ContainsAny(string(text), "\n\t") || strings.Contains(string(text), ", ") || strings.Contains(string(text), ": ") {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// vtMessage is a message with methods like those that vtprotobuf generates.
+type vtMessage struct {
+	*wrapperspb.StringValue
+	wrong bool // it writes less than it said
+}
+
+func (m vtMessage) SizeVT() int { return len(m.Value) }
+
+func (m vtMessage) MarshalToSizedBufferVT(b []byte) (int, error) {
+	if m.wrong {
+		return 0, nil
+	}
+	return copy(b[len(b)-len(m.Value):], m.Value), nil
+}
+
+func (m vtMessage) UnmarshalVT(b []byte) error {
+	m.Value = string(b)
+	return nil
+}
+
+// TestMessageVT: a message's own methods are used for the binary form, and only
+// for that. The ones here write something that reflection would not.
+func TestMessageVT(t *testing.T) {
+	m := vtMessage{StringValue: wrapperspb.String("text")}
+	binary, err := packet.AppendMessage(packet.Binary, []byte("x "), m)
+	if err != nil || string(binary) != "x text" || packet.Size(m) != 4 {
+		t.Errorf("%q, %v", binary, err)
+	}
+	text, err := packet.AppendMessage(packet.JSON, nil, m)
+	if err != nil || string(text) != `"text"` {
+		t.Errorf("%q, %v", text, err)
+	}
+	for form, data := range map[packet.Form]string{packet.Binary: "text", packet.JSON: `"text"`} {
+		got := vtMessage{StringValue: new(wrapperspb.StringValue)}
+		if err := packet.UnmarshalMessage(form, []byte(data), got); err != nil || got.Value != "text" {
+			t.Errorf("%s: %q, %v", form, got.Value, err)
+		}
+	}
+	m.wrong = true
+	if got, err := packet.AppendMessage(packet.Binary, []byte("x "), m); err == nil || string(got) != "x " {
+		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -13,7 +13,8 @@ import (
 // Every error is or wraps an [*Error].
 type Caller interface {
 	// CallUnary sends request and waits for the reply, which it decodes into
-	// response. When it fails, response must not be touched any more.
+	// response, an empty message. When it fails, response must not be touched any
+	// more.
 	CallUnary(ctx context.Context, spec *Spec, request, response proto.Message) error
 	// CallOneWay returns when the message is queued for sending. While the queue
 	// is full it waits, as long as ctx allows.

@@ -19,9 +19,9 @@ type Stream interface {
 	Send(message proto.Message) error
 	// CloseSend says that nothing more will be sent. A handler need not call it.
 	CloseSend() error
-	// Receive waits for the next message and decodes it into message. It returns
-	// io.EOF when the other side has sent its last one and, at the calling end,
-	// the call has succeeded; otherwise an [*Error].
+	// Receive waits for the next message and decodes it into message, which must be
+	// empty. It returns io.EOF when the other side has sent its last one and, at the
+	// calling end, the call has succeeded; otherwise an [*Error].
 	Receive(message proto.Message) error
 	// Close ends the call if it has not ended; nobody needs its messages any
 	// more. At the calling end that cancels the handler's context; in a handler,

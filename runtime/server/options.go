@@ -180,7 +180,7 @@ func WithMaxRunningCalls(limit int) Option {
 
 // WithWindow sets how many bytes a client may send ahead of what the server's
 // handlers have taken, in one call and on its connection. The defaults are
-// 256 KiB and 1 MiB; 0 is any number.
+// 256 KiB and 4 MiB; 0 is any number.
 func WithWindow(call, connection int) Option {
 	return func(o *options) { o.limits.CallWindow, o.limits.ConnectionWindow = call, connection }
 }
