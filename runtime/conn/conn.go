@@ -100,8 +100,8 @@ type Conn struct {
 	flushPromised atomic.Bool
 	lane          sendWindow // of this side's one-way packets; the writer's lock guards it
 	account       account
-	in            reader // belongs to the goroutine that holds the reading role
-	workRef       func() // c.work, made a func value once
+	in            *reader // belongs to the goroutine that holds the reading role
+	workRef       func()  // c.work, made a func value once
 
 	// mu guards what follows.
 	mu    sync.Mutex
@@ -141,6 +141,7 @@ func New(o *Opening, cfg Config) *Conn {
 		gone: make(chan struct{}),
 	}
 	c.nc.SetDeadline(time.Time{})
+	c.in.lender = cfg.Workers
 	c.in.splitter.SetMaxPacket(cfg.Local.MaxMessageSize + maxEnvelope)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.workRef = c.work
@@ -169,6 +170,7 @@ func New(o *Opening, cfg Config) *Conn {
 	}
 	if cfg.Greeting != nil {
 		c.out.control(c.form, cfg.Greeting)
+		c.cfg.Greeting = nil // it is queued, and not needed as long as the connection
 	}
 	return c
 }

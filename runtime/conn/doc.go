@@ -5,7 +5,8 @@
 // # The way in
 //
 // Some goroutine always holds the reading role (work.go), or comes back to it
-// soon. It reads what has arrived, finds the packets in it (reader.go) and gives
+// soon. It reads what has arrived into a borrowed buffer, which it does not hold
+// while it waits (source.go), finds the packets in it (reader.go) and gives
 // each to the call that it belongs to: a reply to the call that waits for it
 // (made.go), a message to its call's inbox (inbox.go), a request, decoded, to the
 // queue of calls to be handled (admit.go, lane.go). Then it gives the role up and

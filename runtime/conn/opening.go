@@ -17,14 +17,14 @@ import (
 type Opening struct {
 	nc      net.Conn
 	form    packet.Form
-	in      reader
+	in      *reader
 	preface string // still to be sent
 }
 
 // Open begins a connection that this side has dialled. The binary form's preface
 // goes out with the first packet.
 func Open(nc net.Conn, form packet.Form) *Opening {
-	o := &Opening{nc: nc, form: form, in: newReader(form)}
+	o := &Opening{nc: nc, form: form, in: newReader(nc, form)}
 	if form == packet.Binary {
 		o.preface = packet.Preface
 	}
@@ -36,14 +36,14 @@ func Open(nc net.Conn, form packet.Form) *Opening {
 // When they are nothing that packetrpc speaks, it has told the other side so in a
 // line, and returns an [*packetrpc.Error] of [packetrpc.CodeInvalidArgument].
 func Accept(nc net.Conn) (*Opening, error) {
-	o := &Opening{nc: nc, in: newReader(packet.Binary)}
-	if err := o.in.fill(nc); err != nil {
+	o := &Opening{nc: nc, in: newReader(nc, packet.Binary)}
+	if err := o.in.fill(); err != nil {
 		return nil, openingError(err)
 	}
 	switch first := o.in.unread()[0]; {
 	case strings.IndexByte("{ \t\r\n", first) >= 0:
 		o.form = packet.JSON
-		o.in.splitter = packet.NewSplitter(packet.JSON, packet.MaxBeforeHandshake)
+		o.in.splitter = newSplitter(packet.JSON)
 		return o, nil
 	case first == packet.Preface[0]:
 		return o, o.readPreface()
@@ -56,7 +56,7 @@ func Accept(nc net.Conn) (*Opening, error) {
 
 func (o *Opening) readPreface() error {
 	for len(o.in.unread()) < len(packet.Preface) {
-		if err := o.in.fill(o.nc); err != nil {
+		if err := o.in.fill(); err != nil {
 			return openingError(err)
 		}
 	}
@@ -98,7 +98,7 @@ func (o *Opening) Receive() (*packet.Packet, error) {
 			}
 			return p, nil
 		}
-		if err := o.in.fill(o.nc); err != nil {
+		if err := o.in.fill(); err != nil {
 			return nil, openingError(err)
 		}
 	}

@@ -9,28 +9,20 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
-const (
-	// readBuffer is what a connection reads into at first, and readBufferMax how
-	// far that grows while reads fill it. One packet may make it grow further, as
-	// its bytes arrive, until it has been handled.
-	readBuffer    = 4 << 10
-	readBufferMax = 128 << 10
-	// maxPing is how much data a ping may have, which the pong bears as well.
-	maxPing = 1 << 10
-)
+// maxPing is how much data a ping may have, which the pong bears as well.
+const maxPing = 1 << 10
 
-// reader is the bytes that have been read and not yet handled. It belongs to the
-// goroutine that holds the reading role.
+// reader finds the packets in what has been read. It belongs to the goroutine
+// that holds the reading role.
 type reader struct {
-	buf        []byte
-	start, end int // what is unread
-	splitter   *packet.Splitter
-	packet     packet.Packet // the one being handled; its strings are used again
-	numbers    []string      // the actions that the other side's numbers stand for
-	highest    uint64        // the highest id by which the other side has opened a call
-	opened     []*takenCall  // calls that workers are not shown yet; see Conn.publish
-	room       int           // how many more calls may be opened before Conn.mu is asked
-	over       bool          // nothing more is read
+	source
+	splitter packet.Splitter
+	packet   packet.Packet // the one being handled; its strings are used again
+	numbers  []string      // the actions that the other side's numbers stand for
+	highest  uint64        // the highest id by which the other side has opened a call
+	opened   []*takenCall  // calls that workers are not shown yet; see Conn.publish
+	room     int           // how many more calls may be opened before Conn.mu is asked
+	over     bool          // nothing more is read
 
 	// Of an oversized packet without a length, as in the JSON form: how much of it
 	// has been dropped and not been accounted for, and its kind; 0 without one.
@@ -38,11 +30,13 @@ type reader struct {
 	drops   packet.Kind
 }
 
-func newReader(form packet.Form) reader {
-	return reader{splitter: packet.NewSplitter(form, packet.MaxBeforeHandshake)}
+func newReader(nc net.Conn, form packet.Form) *reader {
+	return &reader{source: newSource(nc), splitter: newSplitter(form)}
 }
 
-func (r *reader) unread() []byte { return r.buf[r.start:r.end] }
+func newSplitter(form packet.Form) packet.Splitter {
+	return *packet.NewSplitter(form, packet.MaxBeforeHandshake)
+}
 
 // next returns the next packet of those that have arrived, or nil.
 func (r *reader) next() (body []byte, err error) {
@@ -58,58 +52,19 @@ func (r *reader) next() (body []byte, err error) {
 	}
 }
 
-// fill waits for more bytes. What it read is there even with an error.
-func (r *reader) fill(nc net.Conn) error {
-	r.makeRoom()
-	n, err := nc.Read(r.buf[r.end:])
-	r.end += n
-	if n > 0 {
-		return nil
-	}
-	if err == nil {
-		err = io.ErrNoProgress
-	}
-	return err
-}
-
-// makeRoom moves what is unread to the front, and takes a larger buffer when the
-// last read filled this one, or a smaller one when a large packet has gone.
-func (r *reader) makeRoom() {
-	unread := r.unread()
-	size := len(r.buf)
-	switch full := r.end == size; {
-	case size == 0:
-		size = readBuffer
-	case full && (size < readBufferMax || len(unread) == size):
-		size *= 2
-	case size > readBufferMax && len(unread) <= readBufferMax/2:
-		size = readBufferMax
-	}
-	if size != len(r.buf) {
-		buf := make([]byte, size)
-		r.end = copy(buf, unread)
-		r.buf, r.start = buf, 0
-		return
-	}
-	if r.start > 0 {
-		r.end = copy(r.buf, unread)
-		r.start = 0
-	}
-}
-
 // read handles what arrives until calls wait to be run, or the connection is
 // over. The caller holds the reading role.
 func (c *Conn) read() {
 	for !c.in.over {
-		if c.handleArrived() {
-			return
+		if c.handleArrived() || c.out.dirty() {
+			break
 		}
-		if c.out.dirty() {
-			return
-		}
-		if err := c.in.fill(c.nc); err != nil {
+		if err := c.in.fill(); err != nil {
 			c.readingEnded(err)
 		}
+	}
+	if c.in.over {
+		c.in.drop()
 	}
 }
 
@@ -125,6 +80,7 @@ func (c *Conn) handleArrived() bool {
 			c.handleUnsplit(err)
 		case body == nil:
 			c.publish()
+			c.in.packet.Data = nil // it lies in the buffer, which may change hands
 			return c.callsWait()
 		default:
 			c.handleBody(body)

@@ -1,0 +1,149 @@
+package conn
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+const (
+	// readBuffer is what a connection reads into at first. A read that fills the
+	// buffer is followed by one into a buffer readBufferStep times as large, up to
+	// readBufferMax, and one that would have fitted the next smaller size by one
+	// into that. A packet larger than readBufferMax has a buffer of its own, which
+	// grows as its bytes arrive.
+	readBuffer      = 2 << 10
+	readBufferStep  = 4
+	readBufferMax   = 128 << 10
+	readBufferSizes = 4
+)
+
+// source is where a connection's bytes come from, and those of them that have
+// not been handled. It belongs to the goroutine that holds the reading role.
+//
+// A connection that waits and has handled everything holds no buffer: it waits
+// for its socket to have something, and only then borrows one. That works for
+// the system's own sockets. Others, such as TLS connections, wait in Read with a
+// buffer in hand.
+type source struct {
+	nc     net.Conn
+	socket syscall.RawConn       // nil for others than the system's sockets
+	try    func(fd uintptr) bool // tryRead, made a func value once
+	lender *Workers              // nil until the handshake has succeeded
+
+	buf        *buffer // all of its bytes can be read into; nil when nothing is unread
+	start, end int     // what is unread
+	size       int     // of the buffer for the next read
+
+	n   int // what tryRead has read
+	err error
+}
+
+func newSource(nc net.Conn) source {
+	return source{nc: nc, socket: systemSocket(nc), size: readBuffer}
+}
+
+func (s *source) unread() []byte {
+	if s.buf == nil {
+		return nil
+	}
+	return s.buf.bytes[s.start:s.end]
+}
+
+// fill waits for more bytes. What it read is there even with an error.
+func (s *source) fill() error {
+	n, err := s.read()
+	s.end += n
+	switch {
+	case n > 0:
+		s.adapt(n)
+		return nil
+	case err == nil:
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+// adapt chooses the size of the next read by that of the last.
+func (s *source) adapt(n int) {
+	switch {
+	case s.end == len(s.buf.bytes):
+		s.size = min(s.size*readBufferStep, readBufferMax)
+	case s.size > readBuffer && n < s.size/readBufferStep:
+		s.size /= readBufferStep
+	}
+}
+
+func (s *source) read() (int, error) {
+	if s.socket == nil {
+		s.makeRoom()
+		return s.nc.Read(s.buf.bytes[s.end:])
+	}
+	if s.try == nil {
+		s.try = s.tryRead
+	}
+	s.n, s.err = 0, nil
+	if err := s.socket.Read(s.try); err != nil {
+		return 0, err
+	}
+	return s.n, s.err
+}
+
+// tryRead reads what the socket has. It reports false when there is nothing and
+// is then called again when there is.
+func (s *source) tryRead(fd uintptr) bool {
+	s.makeRoom()
+	var waits bool
+	s.n, waits, s.err = readSocket(fd, s.buf.bytes[s.end:])
+	if waits && s.start == s.end {
+		s.drop()
+	}
+	return !waits
+}
+
+// makeRoom moves what is unread to the front of a buffer that has room behind it.
+func (s *source) makeRoom() {
+	unread, size := s.unread(), s.size
+	for size <= len(unread) {
+		size = grown(size)
+	}
+	if s.buf != nil && len(s.buf.bytes) == size {
+		if s.start > 0 {
+			s.start, s.end = 0, copy(s.buf.bytes, unread)
+		}
+		return
+	}
+	larger := s.borrow(size)
+	s.start, s.end = 0, copy(larger.bytes, unread)
+	s.giveBack()
+	s.buf = larger
+}
+
+func grown(size int) int {
+	if size < readBufferMax {
+		return size * readBufferStep
+	}
+	return size * 2
+}
+
+// drop forgets what is unread, and the buffer, which an Opening keeps however.
+func (s *source) drop() {
+	s.start, s.end = 0, 0
+	if s.lender != nil {
+		s.giveBack()
+	}
+}
+
+func (s *source) borrow(size int) *buffer {
+	if s.lender == nil {
+		return &buffer{make([]byte, size)}
+	}
+	return s.lender.readBuffer(size)
+}
+
+func (s *source) giveBack() {
+	if s.lender != nil && s.buf != nil {
+		s.lender.releaseRead(s.buf)
+	}
+	s.buf = nil
+}
