@@ -197,25 +197,6 @@ func (s *session) measure(ctx context.Context) (map[Metric]float64, error) {
 	return nil, fmt.Errorf("there is no kind %q", s.Cell.Kind)
 }
 
-// dial opens connections, which close will close.
-func (s *session) dial(ctx context.Context, count int) error {
-	for range count {
-		conn, err := s.contender.Dial(ctx, s.server.Address, s.Cell.settings())
-		if err != nil {
-			return err
-		}
-		s.conns = append(s.conns, conn)
-	}
-	return nil
-}
-
-// close closes the connections. What that yields says nothing of the figures.
-func (s *session) close() {
-	for _, conn := range s.conns {
-		_ = conn.Close()
-	}
-}
-
 // mark notes what both processes have used up by now.
 func (s *session) mark() error {
 	answer, err := s.server.Order(process.Order{Do: process.Usage})

@@ -10,11 +10,12 @@ import (
 	"github.com/packetrpc/packetrpc/bench/internal/process"
 )
 
-// unary has callers call as fast as they are answered.
+// unary has callers call as fast as they are answered. Their calls go to the
+// connections in turn.
 func (s *session) unary(ctx context.Context) (map[Metric]float64, error) {
 	conns := s.Cell.Conns
 	if s.contender.Info().PerCaller {
-		conns = s.Cell.Callers
+		conns = max(conns, s.Cell.Callers)
 	}
 	if err := s.dial(ctx, conns); err != nil {
 		return nil, err
@@ -25,13 +26,24 @@ func (s *session) unary(ctx context.Context) (map[Metric]float64, error) {
 	}
 	check := process.CheckEcho(data)
 	load := process.Load{Callers: s.Cell.Callers, Warm: s.Warm, Span: s.Span}
-	summary, err := load.Run(func(caller int) error {
-		return check(s.conns[caller%conns].Echo(ctx, data))
+	summary, err := load.Run(func(caller, before int) error {
+		conn := s.conns[connFor(caller, before, s.Cell.Callers, conns)]
+		return check(conn.Echo(ctx, data))
 	}, s.mark)
 	if err != nil {
 		return nil, err
 	}
 	return s.summarize(summary), nil
+}
+
+// connFor returns the index of the connection that a caller takes after so many
+// calls. With enough connections each caller has a part of them to itself.
+func connFor(caller, before, callers, conns int) int {
+	if conns < callers {
+		return (caller + before) % conns
+	}
+	part := (conns-1-caller)/callers + 1
+	return caller + before%part*callers
 }
 
 // overtime bounds the wait for the first frame.

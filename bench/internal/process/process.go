@@ -204,7 +204,7 @@ func push(pusher contender.Pusher, order Order) (Answer, error) {
 	switch order.Do {
 	case Ask:
 		load := Load{Callers: order.Callers, Span: order.Span}
-		summary, err := load.Run(func(int) error { return CheckEcho(data)(pusher.Ask(ctx, data)) }, func() error { return nil })
+		summary, err := load.Run(func(int, int) error { return CheckEcho(data)(pusher.Ask(ctx, data)) }, func() error { return nil })
 		return Answer{Load: summary}, err
 	case AskAll:
 		return timed(func() error { return pusher.AskAll(ctx, data) })
