@@ -38,6 +38,8 @@ type Cell struct {
 	Kind Kind
 	// Callers call at once, over Conns connections, with messages of Size bytes.
 	Callers, Conns, Size int
+	// Actions is how many actions the calls cycle through; 0 is Echo alone.
+	Actions int `json:",omitempty"`
 	// Burn has the server's process occupy every core beside.
 	Burn bool
 	// Pinned keeps both processes on one core.
@@ -118,10 +120,11 @@ const largeMessage = 64 << 20
 // settings raises the limit of messages where the cell needs that. Data in JSON
 // takes a third more.
 func (c Cell) settings() contender.Settings {
+	settings := contender.Settings{Actions: c.Actions}
 	if c.Kind == BesideLarge {
-		return contender.Settings{MaxMessage: 2 * largeMessage}
+		settings.MaxMessage = 2 * largeMessage
 	}
-	return contender.Settings{}
+	return settings
 }
 
 // fits reports whether a cell is for contenders of this kind.

@@ -11,7 +11,7 @@ import (
 )
 
 // unary has callers call as fast as they are answered. Their calls go to the
-// connections in turn.
+// connections and to the actions in turn.
 func (s *session) unary(ctx context.Context) (map[Metric]float64, error) {
 	conns := s.Cell.Conns
 	if s.contender.Info().PerCaller {
@@ -24,11 +24,14 @@ func (s *session) unary(ctx context.Context) (map[Metric]float64, error) {
 	if s.contender.Info().NoCalls {
 		return s.window(data)
 	}
+	if _, ok := s.conns[0].(contender.ActionCaller); !ok && s.Cell.Actions > 0 {
+		return nil, errUnsupported
+	}
 	check := process.CheckEcho(data)
 	load := process.Load{Callers: s.Cell.Callers, Warm: s.Warm, Span: s.Span}
 	summary, err := load.Run(func(caller, before int) error {
 		conn := s.conns[connFor(caller, before, s.Cell.Callers, conns)]
-		return check(conn.Echo(ctx, data))
+		return check(s.echo(ctx, conn, caller+before, data))
 	}, s.mark)
 	if err != nil {
 		return nil, err
@@ -44,6 +47,14 @@ func connFor(caller, before, callers, conns int) int {
 	}
 	part := (conns-1-caller)/callers + 1
 	return caller + before%part*callers
+}
+
+// echo makes a call, by the action whose turn it is.
+func (s *session) echo(ctx context.Context, conn contender.Conn, turn int, data []byte) ([]byte, error) {
+	if s.Cell.Actions == 0 {
+		return conn.Echo(ctx, data)
+	}
+	return conn.(contender.ActionCaller).EchoBy(ctx, turn%s.Cell.Actions, data)
 }
 
 // overtime bounds the wait for the first frame.
