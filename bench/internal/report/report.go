@@ -21,7 +21,8 @@ const FileName = "report.md"
 
 // A Report is a run with all that belongs to it.
 type Report struct {
-	Plan    suite.Plan
+	Plan suite.Plan
+	// Results is saved as its failures; the samples have a file of their own.
 	Results *suite.Results
 	Machine Machine
 	// Command repeats the run.
@@ -35,7 +36,8 @@ const (
 	reference = "grpc-go"
 )
 
-// Write writes the report and its plots into a folder, which it makes.
+// Write writes the report and its plots into a folder, which it makes. It needs
+// no more than the Report itself: to write it anew, Read what Save has written.
 func (r Report) Write(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err

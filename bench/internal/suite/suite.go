@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/packetrpc/packetrpc/bench/internal/contender"
@@ -51,33 +53,6 @@ func keep[T any](all []T, wanted func(T) bool) []T {
 	return kept
 }
 
-// Results is what a run found.
-type Results struct {
-	samples map[key][]float64
-	// Failures are jobs that failed, in words.
-	Failures []string
-}
-
-// key is what a figure belongs to.
-type key struct {
-	cell, contender string
-	metric          measure.Metric
-}
-
-// NewResults returns empty results.
-func NewResults() *Results { return &Results{samples: make(map[key][]float64)} }
-
-// Add adds a figure of one round.
-func (r *Results) Add(cell, contender string, metric measure.Metric, value float64) {
-	k := key{cell, contender, metric}
-	r.samples[k] = append(r.samples[k], value)
-}
-
-// Samples returns the figures of all rounds, or nil.
-func (r *Results) Samples(cell, contender string, metric measure.Metric) []float64 {
-	return r.samples[key{cell, contender, metric}]
-}
-
 // pair is a contender in a cell.
 type pair struct{ cell, contender string }
 
@@ -85,7 +60,7 @@ type pair struct{ cell, contender string }
 // job that fails is noted and not repeated in later rounds. The error is that of
 // a context that ends.
 func (p Plan) Run(ctx context.Context, progress io.Writer) (*Results, error) {
-	results := NewResults()
+	results := new(Results)
 	skip := make(map[pair]bool)
 	done, all, began := 0, p.Rounds*len(p.Cells)*len(p.Contenders), time.Now()
 	for round := range p.Rounds {
@@ -101,7 +76,7 @@ func (p Plan) Run(ctx context.Context, progress io.Writer) (*Results, error) {
 					continue
 				}
 				job := measure.Job{Contender: name, Cell: cell, Warm: p.Warm, Span: p.Span}
-				said, again := results.record(ctx, job)
+				said, again := results.record(ctx, job, round+1)
 				skip[pair{cell.Name, name}] = !again
 				fmt.Fprintf(progress, "%s %d/%d round %d | %s | %s: %s\n", time.Since(began).Round(time.Second), done, all, round+1, cell.Name, name, said)
 			}
@@ -112,7 +87,7 @@ func (p Plan) Run(ctx context.Context, progress io.Writer) (*Results, error) {
 
 // record runs a job and notes what it found. It returns that in words, and
 // whether the job makes sense in the next round.
-func (r *Results) record(ctx context.Context, job measure.Job) (said string, again bool) {
+func (r *Results) record(ctx context.Context, job measure.Job, round int) (said string, again bool) {
 	result, err := runJob(ctx, job)
 	switch {
 	case ctx.Err() != nil:
@@ -123,8 +98,8 @@ func (r *Results) record(ctx context.Context, job measure.Job) (said string, aga
 	case result.Unsupported:
 		return "not for it", false
 	}
-	for metric, value := range result.Values {
-		r.Add(job.Cell.Name, job.Contender, metric, value)
+	for _, metric := range slices.Sorted(maps.Keys(result.Values)) {
+		r.Add(Sample{job.Cell.Name, job.Contender, metric, round, result.Values[metric]})
 	}
 	first := job.Cell.Kind.Columns()[0]
 	return fmt.Sprintf("%.5g %s", result.Values[first], first), true
