@@ -72,6 +72,7 @@ func compare(ctx context.Context, arguments []string) error {
 		printPlan(plan)
 		return nil
 	}
+	fmt.Printf("bench: this takes at most %v\n", plan.Estimate().Round(time.Second))
 	began := time.Now()
 	results, err := plan.Run(ctx, os.Stdout)
 	if err != nil {
@@ -146,7 +147,7 @@ func quoted(argument string) string {
 }
 
 func printPlan(plan suite.Plan) {
-	fmt.Println("cells:")
+	fmt.Printf("at most %v for these cells:\n", plan.Estimate().Round(time.Second))
 	for _, cell := range plan.Cells {
 		fmt.Println("  " + cell.Name)
 	}

@@ -41,9 +41,9 @@ type Cell struct {
 	// Actions is how many actions the calls cycle through; 0 is Echo alone.
 	Actions int `json:",omitempty"`
 	// Burn has the server's process occupy every core beside.
-	Burn bool
+	Burn bool `json:",omitempty"`
 	// Pinned keeps both processes on one core.
-	Pinned bool
+	Pinned bool `json:",omitempty"`
 }
 
 // A Metric is the name of a figure, with its unit.
@@ -104,6 +104,19 @@ type Job struct {
 	Warm, Span time.Duration
 }
 
+// Takes estimates how long the job takes, where nothing is amiss.
+func (j Job) Takes() time.Duration {
+	const (
+		processes = 100 * time.Millisecond // to start and to end
+		conn      = 300 * time.Microsecond // to open, to call once and to close
+	)
+	takes := processes + time.Duration(j.Cell.Conns)*conn + j.Warm + j.Span
+	if j.Cell.Kind == Idle {
+		takes += rest - j.Warm - j.Span
+	}
+	return takes
+}
+
 // Result is what a job found, or that there is nothing to find.
 type Result struct {
 	// Unsupported is set where the contender lacks what the cell needs.
@@ -127,11 +140,11 @@ func (c Cell) settings() contender.Settings {
 	return settings
 }
 
-// fits reports whether a cell is for contenders of this kind.
-func (c Cell) fits(info contender.Info) bool {
+// Fits reports whether a cell is for this contender.
+func (c Cell) Fits(info contender.Info) bool {
 	switch c.Kind {
 	case Unary:
-		return true
+		return !info.NoCalls || c.Conns == 1
 	case Connects, Idle:
 		return !info.NoCalls
 	}
@@ -144,7 +157,7 @@ func (j Job) Run(ctx context.Context) (Result, error) {
 	if !ok {
 		return Result{}, fmt.Errorf("there is no contender %q", j.Contender)
 	}
-	if !j.Cell.fits(c.Info()) {
+	if !j.Cell.Fits(c.Info()) {
 		return Result{Unsupported: true}, nil
 	}
 	server, err := process.StartServer(ctx, j.Contender, j.Cell.settings(), j.Cell.Pinned)

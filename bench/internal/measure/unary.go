@@ -62,9 +62,6 @@ const overtime = 20 * time.Second
 
 // window measures a floor that has no call API; it knows no latencies.
 func (s *session) window(data []byte) (map[Metric]float64, error) {
-	if s.Cell.Conns > 1 {
-		return nil, errUnsupported
-	}
 	var done atomic.Bool
 	var counted atomic.Int64
 	failed := make(chan error, 1)

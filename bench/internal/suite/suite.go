@@ -53,6 +53,30 @@ func keep[T any](all []T, wanted func(T) bool) []T {
 	return kept
 }
 
+// jobs returns the jobs of a round. Each round begins with another contender.
+func (p Plan) jobs(round int) []measure.Job {
+	var jobs []measure.Job
+	for _, cell := range p.Cells {
+		for i := range p.Contenders {
+			info := p.Contenders[(i+round)%len(p.Contenders)]
+			if cell.Fits(info) {
+				jobs = append(jobs, measure.Job{Contender: info.Name, Cell: cell, Warm: p.Warm, Span: p.Span})
+			}
+		}
+	}
+	return jobs
+}
+
+// Estimate returns how long the plan takes at most: some contenders turn out to
+// lack what a cell needs.
+func (p Plan) Estimate() time.Duration {
+	var round time.Duration
+	for _, job := range p.jobs(0) {
+		round += job.Takes()
+	}
+	return time.Duration(p.Rounds) * round
+}
+
 // pair is a contender in a cell.
 type pair struct{ cell, contender string }
 
@@ -62,24 +86,25 @@ type pair struct{ cell, contender string }
 func (p Plan) Run(ctx context.Context, progress io.Writer) (*Results, error) {
 	results := new(Results)
 	skip := make(map[pair]bool)
-	done, all, began := 0, p.Rounds*len(p.Cells)*len(p.Contenders), time.Now()
-	for round := range p.Rounds {
-		for _, cell := range p.Cells {
-			for i := range p.Contenders {
-				// Each round begins with another contender.
-				name := p.Contenders[(i+round)%len(p.Contenders)].Name
-				if ctx.Err() != nil {
-					return results, ctx.Err()
-				}
-				done++
-				if skip[pair{cell.Name, name}] {
-					continue
-				}
-				job := measure.Job{Contender: name, Cell: cell, Warm: p.Warm, Span: p.Span}
-				said, again := results.record(ctx, job, round+1)
-				skip[pair{cell.Name, name}] = !again
-				fmt.Fprintf(progress, "%s %d/%d round %d | %s | %s: %s\n", time.Since(began).Round(time.Second), done, all, round+1, cell.Name, name, said)
+	left := p.Estimate()
+	for round := 1; round <= p.Rounds; round++ {
+		jobs := p.jobs(round)
+		for i, job := range jobs {
+			at := pair{job.Cell.Name, job.Contender}
+			if skip[at] {
+				continue
 			}
+			said, again := results.record(ctx, job, round)
+			if ctx.Err() != nil {
+				return results, ctx.Err()
+			}
+			left -= job.Takes()
+			if !again {
+				skip[at] = true
+				left -= time.Duration(p.Rounds-round) * job.Takes()
+			}
+			fmt.Fprintf(progress, "round %d/%d, job %d/%d, %v left | %s | %s: %s\n",
+				round, p.Rounds, i+1, len(jobs), left.Round(time.Second), job.Cell.Name, job.Contender, said)
 		}
 	}
 	return results, nil

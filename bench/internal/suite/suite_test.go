@@ -67,6 +67,19 @@ func TestQuickCells(t *testing.T) {
 	if lines := bytes.Count(progress.Bytes(), []byte("\n")); lines != len(plan.Cells) {
 		t.Errorf("got %d lines of progress for %d jobs:\n%s", lines, len(plan.Cells), &progress)
 	}
+	if !bytes.Contains(progress.Bytes(), []byte(", 0s left")) {
+		t.Errorf("the progress does not end with nothing left:\n%s", &progress)
+	}
+}
+
+// What the Makefile promises.
+func TestEstimates(t *testing.T) {
+	if got := suite.Full().Estimate(); got > 45*time.Minute {
+		t.Errorf("the full run takes up to %v", got)
+	}
+	if got := suite.Quick().Estimate(); got > 10*time.Minute {
+		t.Errorf("the quick run takes up to %v", got)
+	}
 }
 
 // A contender that lacks what a cell needs is left out, and that is no failure.
