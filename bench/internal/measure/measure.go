@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/packetrpc/packetrpc/bench/internal/contender"
@@ -44,6 +45,12 @@ type Cell struct {
 	Burn bool `json:",omitempty"`
 	// Pinned keeps both processes on one core.
 	Pinned bool `json:",omitempty"`
+	// Sweep names the series of cells that this one belongs to, if it does, and X
+	// is the number in which they differ.
+	Sweep string `json:",omitempty"`
+	X     int    `json:",omitempty"`
+	// Only names the contenders that take part; empty is all.
+	Only []string `json:",omitempty"`
 }
 
 // A Metric is the name of a figure, with its unit.
@@ -142,6 +149,9 @@ func (c Cell) settings() contender.Settings {
 
 // Fits reports whether a cell is for this contender.
 func (c Cell) Fits(info contender.Info) bool {
+	if len(c.Only) > 0 && !slices.Contains(c.Only, info.Name) {
+		return false
+	}
 	switch c.Kind {
 	case Unary:
 		return !info.NoCalls || c.Conns == 1

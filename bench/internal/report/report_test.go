@@ -57,6 +57,32 @@ func add(results *suite.Results, cell, contender string, metric measure.Metric, 
 	}
 }
 
+// swept is a report with all sweeps and made-up figures: beyond the number from
+// which growth is judged packetrpc costs thrice as much, and the floors twice.
+func swept() report.Report {
+	r := sample()
+	r.Plan.Cells = nil
+	r.Plan.Contenders = []contender.Info{
+		{Name: "packetrpc", Kind: contender.Ours},
+		{Name: "floor: ping", Kind: contender.Floor},
+		{Name: "floor: window", Kind: contender.Floor},
+	}
+	for _, sweep := range suite.Sweeps() {
+		for _, cell := range sweep.Cells() {
+			r.Plan.Cells = append(r.Plan.Cells, cell)
+			our, floors := 10.0, 1.5
+			if cell.X > sweep.From {
+				our, floors = 30, 3
+			}
+			add(r.Results, cell.Name, "packetrpc", measure.CPU, our, 0.9*our, 1.1*our)
+			if len(cell.Only) > 2 {
+				add(r.Results, cell.Name, sweep.Floor, measure.CPU, floors)
+			}
+		}
+	}
+	return r
+}
+
 // written writes a report into a folder, and returns it.
 func written(t *testing.T, r report.Report, folder string) string {
 	t.Helper()
@@ -101,9 +127,66 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// A sweep has one table, and a row among the figures to reach, which sets the
+// floor's growth against ours.
+func TestSweeps(t *testing.T) {
+	folder := t.TempDir()
+	text := written(t, swept(), folder)
+	for _, want := range []string{
+		"| callers | contender | CPU µs | calls/s | p50 µs | p99 µs |",
+		"| 64 | packetrpc | 10.0 (9.00–11.0) | – | – | – |",
+		"| 10,000 | floor: ping | 3.00 | – | – | – |",
+		"| sweep of callers: 10000 | CPU µs | ≤ 1.20 × sweep of callers: 64 × the growth of floor: ping | 1.50 × | no |",
+		"| sweep of message bytes: 4194240 | CPU µs | ≤ 1.20 × sweep of message bytes: 65536 × the growth of floor: window | 1.50 × | no |",
+		"| sweep of declared actions: 1000 | CPU µs | ≤ 1.20 × sweep of declared actions: 1 | 3.00 × | no |",
+		"](sweep-open-connections.svg)",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	if strings.Contains(text, "## sweep of") {
+		t.Error("the report has a table for a single cell of a sweep")
+	}
+	if t.Failed() {
+		t.Logf("the report is:\n%s", text)
+	}
+	for _, sweep := range suite.Sweeps() {
+		file := "sweep-" + strings.ReplaceAll(sweep.Name, " ", "-") + ".svg"
+		points := len(sweep.Cells())
+		for _, cell := range sweep.Cells() {
+			points += len(cell.Only) - 2 // the floor
+		}
+		if got := count(t, filepath.Join(folder, file), "circle"); got != points {
+			t.Errorf("%s: got %d points, want %d", file, got, points)
+		}
+	}
+}
+
+// A full run tells every figure to reach.
+func TestGoalsAreMeasured(t *testing.T) {
+	plan, results := suite.Full(), new(suite.Results)
+	for _, cell := range plan.Cells {
+		for _, info := range plan.Contenders {
+			if !cell.Fits(info) {
+				continue
+			}
+			for _, metric := range cell.Kind.Columns() {
+				add(results, cell.Name, info.Name, metric, 1)
+			}
+		}
+	}
+	text := written(t, report.Report{Plan: plan, Results: results}, t.TempDir())
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "not measured") {
+			t.Error(line)
+		}
+	}
+}
+
 // What a run has saved yields the same report and the same plots.
 func TestRender(t *testing.T) {
-	for name, r := range map[string]report.Report{"sample": sample()} {
+	for name, r := range map[string]report.Report{"sample": sample(), "sweeps": swept()} {
 		first, again := t.TempDir(), t.TempDir()
 		if err := r.Save(first); err != nil {
 			t.Fatal(err)

@@ -33,6 +33,9 @@ func Full() Plan {
 	cells = append(cells, beside(measure.BesideNone), beside(measure.BesideLarge), beside(measure.BesideStream))
 	cells = append(cells, serverCalls())
 	cells = append(cells, pushes(10_000)...)
+	for _, sweep := range Sweeps() {
+		cells = append(cells, sweep.Cells()...)
+	}
 	return Plan{Cells: cells, Contenders: infos(), Rounds: 3, Warm: 500 * time.Millisecond, Span: time.Second}
 }
 
