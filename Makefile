@@ -112,7 +112,7 @@ bench-check: ## Check that bench builds, and test its contenders quickly
 	@cd bench && $(GO) vet ./... && $(GO) build -o /dev/null . && $(GO) test ./...
 
 .PHONY: bench
-bench: ## Compare with other frameworks, and write docs/benchmarks (most of an hour)
+bench: ## Compare with other frameworks, and write docs/benchmarks (up to 45 minutes)
 	@cd bench && $(GO) run .
 
 .PHONY: bench-quick

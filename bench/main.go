@@ -48,8 +48,12 @@ func compare(ctx context.Context, arguments []string) error {
 	rounds := flags.Int("rounds", 0, "`number` of rounds, if not the usual one")
 	span := flags.Duration("span", 0, "how long each job measures, if not as usual")
 	list := flags.Bool("list", false, "list the cells and the contenders")
+	render := flags.String("render", "", "measure nothing: write the report in this `folder` anew from the samples there")
 	out := flags.String("out", "", "`folder` of the report; \"\" is docs/benchmarks, or with -quick bench/out")
 	_ = flags.Parse(arguments) // which ends the process on errors
+	if *render != "" {
+		return writeAnew(*render)
+	}
 
 	plan := suite.Full()
 	if *quick {
@@ -68,6 +72,7 @@ func compare(ctx context.Context, arguments []string) error {
 		printPlan(plan)
 		return nil
 	}
+	fmt.Printf("bench: this takes at most %v\n", plan.Estimate().Round(time.Second))
 	began := time.Now()
 	results, err := plan.Run(ctx, os.Stdout)
 	if err != nil {
@@ -82,6 +87,22 @@ func compare(ctx context.Context, arguments []string) error {
 		Took:    time.Since(began),
 	}
 	folder := folderFor(*out, *quick)
+	if err := r.Save(folder); err != nil {
+		return err
+	}
+	return write(r, folder)
+}
+
+// writeAnew writes the report of a run that has been saved.
+func writeAnew(folder string) error {
+	r, err := report.Read(folder)
+	if err != nil {
+		return err
+	}
+	return write(r, folder)
+}
+
+func write(r report.Report, folder string) error {
 	if err := r.Write(folder); err != nil {
 		return err
 	}
@@ -126,7 +147,7 @@ func quoted(argument string) string {
 }
 
 func printPlan(plan suite.Plan) {
-	fmt.Println("cells:")
+	fmt.Printf("at most %v for these cells:\n", plan.Estimate().Round(time.Second))
 	for _, cell := range plan.Cells {
 		fmt.Println("  " + cell.Name)
 	}

@@ -41,6 +41,9 @@ type Settings struct {
 	// MaxMessage is the size in bytes that a message must be allowed to have; 0
 	// leaves the default of the contender.
 	MaxMessage int
+	// Actions is how many further actions are declared that do what Echo does; see
+	// ActionCaller.
+	Actions int
 }
 
 // A Contender is one framework.
@@ -84,6 +87,12 @@ type Taker interface {
 	// Take sends the data in one message, and returns how many bytes the server
 	// counted.
 	Take(ctx context.Context, data []byte) (int, error)
+}
+
+// An ActionCaller is a Conn that can call any of the Settings.Actions.
+type ActionCaller interface {
+	// EchoBy is Echo by one of them, which are counted from 0.
+	EchoBy(ctx context.Context, action int, data []byte) ([]byte, error)
 }
 
 // A Windower is a Conn that is no call API, where Info.NoCalls is set: it keeps a

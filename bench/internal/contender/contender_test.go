@@ -59,7 +59,7 @@ func random(size int) []byte {
 func TestEcho(t *testing.T) {
 	forEach(t, func(t *testing.T, c contender.Contender) {
 		_, conn := connect(t, c, contender.Settings{})
-		for _, size := range []int{1, 16, 1 << 10, 64 << 10} {
+		for _, size := range []int{0, 1, 16, 1 << 10, 64 << 10} {
 			data := random(size)
 			got, err := conn.Echo(t.Context(), data)
 			if err != nil || !bytes.Equal(got, data) {
@@ -91,6 +91,25 @@ func TestConcurrentEcho(t *testing.T) {
 		}
 		callers.Wait()
 	})
+}
+
+// Every action is declared, and echoes.
+func TestActions(t *testing.T) {
+	const count = 20
+	for _, name := range []string{"packetrpc", "grpc-go"} {
+		c, ok := contender.Find(name)
+		if !ok {
+			t.Fatalf("there is no %s", name)
+		}
+		_, conn := connect(t, c, contender.Settings{Actions: count})
+		for action := range count {
+			data := random(16)
+			got, err := conn.(contender.ActionCaller).EchoBy(t.Context(), action, data)
+			if err != nil || !bytes.Equal(got, data) {
+				t.Errorf("%s, action %d: got other data, or error %v", name, action, err)
+			}
+		}
+	}
 }
 
 func TestStreams(t *testing.T) {

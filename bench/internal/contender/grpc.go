@@ -26,6 +26,7 @@ func (grpcGo) Start(listener net.Listener, settings Settings) (Server, error) {
 	}
 	s := &grpcServer{server: grpc.NewServer(options...), served: make(chan error, 1)}
 	echov1.RegisterEchoServiceServer(s.server, grpcHandler{})
+	s.server.RegisterService(grpcActions(settings.Actions), grpcHandler{})
 	go func() { s.served <- s.server.Serve(listener) }()
 	return s, nil
 }
@@ -40,7 +41,7 @@ func (grpcGo) Dial(_ context.Context, address string, settings Settings) (Conn, 
 	if err != nil {
 		return nil, err
 	}
-	return &grpcConn{ClientConn: conn, echo: echov1.NewEchoServiceClient(conn)}, nil
+	return &grpcConn{ClientConn: conn, echo: echov1.NewEchoServiceClient(conn), actions: grpcPaths(settings.Actions)}, nil
 }
 
 type grpcServer struct {
@@ -84,14 +85,21 @@ func (grpcHandler) PingPong(stream grpc.BidiStreamingServer[echov1.PingPongReque
 	return answerAll(stream.Recv, stream.Send)
 }
 
-// grpcConn is a Conn, a Streamer and a Taker.
+// grpcConn is a Conn, a Streamer, a Taker and an ActionCaller.
 type grpcConn struct {
 	*grpc.ClientConn
-	echo echov1.EchoServiceClient
+	echo    echov1.EchoServiceClient
+	actions []string
 }
 
 func (c *grpcConn) Echo(ctx context.Context, data []byte) ([]byte, error) {
 	reply, err := c.echo.Echo(ctx, &echov1.EchoRequest{Data: data})
+	return reply.GetData(), err
+}
+
+func (c *grpcConn) EchoBy(ctx context.Context, action int, data []byte) ([]byte, error) {
+	reply := new(echov1.EchoResponse)
+	err := c.Invoke(ctx, c.actions[action], &echov1.EchoRequest{Data: data}, reply, grpc.StaticMethod())
 	return reply.GetData(), err
 }
 

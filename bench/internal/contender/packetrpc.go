@@ -51,6 +51,9 @@ func (c packetrpcContender) Start(listener net.Listener, settings Settings) (Ser
 	}
 	s := &packetrpcServer{Server: server.New(options...), served: make(chan error, 1)}
 	echov1packetrpc.RegisterEchoServiceHandler(s, packetrpcHandler{})
+	for _, action := range packetrpcActions(settings.Actions) {
+		packetrpc.HandleUnary(s, action, packetrpcHandler{}.Echo)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	go func() { s.served <- s.Serve(ctx, listener) }()
@@ -58,7 +61,7 @@ func (c packetrpcContender) Start(listener net.Listener, settings Settings) (Ser
 }
 
 func (c packetrpcContender) Dial(ctx context.Context, address string, settings Settings) (Conn, error) {
-	conn := &packetrpcConn{inline: c.form == inlineForm}
+	conn := &packetrpcConn{inline: c.form == inlineForm, actions: packetrpcActions(settings.Actions)}
 	handlers := new(packetrpc.Handlers)
 	echov1packetrpc.RegisterEchoEventsHandler(handlers, packetrpcEvents{notified: &conn.notified})
 	options := []client.Option{client.WithHandlers(handlers)}
@@ -190,11 +193,12 @@ func (e packetrpcEvents) Notify(context.Context, *echov1.NotifyRequest) error {
 	return nil
 }
 
-// packetrpcConn is a Conn, a Streamer, a Taker and a Listener.
+// packetrpcConn is a Conn, a Streamer, a Taker, an ActionCaller and a Listener.
 type packetrpcConn struct {
 	client   *client.Client
 	echo     echov1packetrpc.EchoServiceClient
 	inline   bool
+	actions  []*packetrpc.Spec
 	notified atomic.Int64
 }
 
@@ -207,6 +211,11 @@ func (c *packetrpcConn) Echo(ctx context.Context, data []byte) ([]byte, error) {
 		return reply.GetData(), err
 	}
 	reply, err := c.echo.Echo(ctx, &echov1.EchoRequest{Data: data})
+	return reply.GetData(), err
+}
+
+func (c *packetrpcConn) EchoBy(ctx context.Context, action int, data []byte) ([]byte, error) {
+	reply, err := packetrpc.CallUnary[echov1.EchoResponse](ctx, c.client, c.actions[action], &echov1.EchoRequest{Data: data})
 	return reply.GetData(), err
 }
 

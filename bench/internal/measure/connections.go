@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/packetrpc/packetrpc/bench/internal/contender"
 	"github.com/packetrpc/packetrpc/bench/internal/process"
 )
 
@@ -85,14 +84,8 @@ const rest = 3 * time.Second
 // idle measures what connections cost the server that have made one call and are
 // then left alone.
 func (s *session) idle(ctx context.Context) (map[Metric]float64, error) {
-	data := process.Payload(s.Cell.Size)
-	check := process.CheckEcho(data)
-	call := func(conn contender.Conn) error { return check(conn.Echo(ctx, data)) }
 	// The first connection pays for what all share.
 	if err := s.dial(ctx, 1); err != nil {
-		return nil, err
-	}
-	if err := call(s.conns[0]); err != nil {
 		return nil, err
 	}
 	before, err := s.server.Order(process.Order{Do: process.Settle})
@@ -101,11 +94,6 @@ func (s *session) idle(ctx context.Context) (map[Metric]float64, error) {
 	}
 	if err := s.dial(ctx, s.Cell.Conns); err != nil {
 		return nil, err
-	}
-	for _, conn := range s.conns[1:] {
-		if err := call(conn); err != nil {
-			return nil, err
-		}
 	}
 	time.Sleep(rest)
 	after, err := s.server.Order(process.Order{Do: process.Settle})

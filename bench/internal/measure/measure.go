@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/packetrpc/packetrpc/bench/internal/contender"
@@ -38,10 +39,18 @@ type Cell struct {
 	Kind Kind
 	// Callers call at once, over Conns connections, with messages of Size bytes.
 	Callers, Conns, Size int
+	// Actions is how many actions the calls cycle through; 0 is Echo alone.
+	Actions int `json:",omitempty"`
 	// Burn has the server's process occupy every core beside.
-	Burn bool
+	Burn bool `json:",omitempty"`
 	// Pinned keeps both processes on one core.
-	Pinned bool
+	Pinned bool `json:",omitempty"`
+	// Sweep names the series of cells that this one belongs to, if it does, and X
+	// is the number in which they differ.
+	Sweep string `json:",omitempty"`
+	X     int    `json:",omitempty"`
+	// Only names the contenders that take part; empty is all.
+	Only []string `json:",omitempty"`
 }
 
 // A Metric is the name of a figure, with its unit.
@@ -102,6 +111,19 @@ type Job struct {
 	Warm, Span time.Duration
 }
 
+// Takes estimates how long the job takes, where nothing is amiss.
+func (j Job) Takes() time.Duration {
+	const (
+		processes = 100 * time.Millisecond // to start and to end
+		conn      = 300 * time.Microsecond // to open, to call once and to close
+	)
+	takes := processes + time.Duration(j.Cell.Conns)*conn + j.Warm + j.Span
+	if j.Cell.Kind == Idle {
+		takes += rest - j.Warm - j.Span
+	}
+	return takes
+}
+
 // Result is what a job found, or that there is nothing to find.
 type Result struct {
 	// Unsupported is set where the contender lacks what the cell needs.
@@ -118,17 +140,21 @@ const largeMessage = 64 << 20
 // settings raises the limit of messages where the cell needs that. Data in JSON
 // takes a third more.
 func (c Cell) settings() contender.Settings {
+	settings := contender.Settings{Actions: c.Actions}
 	if c.Kind == BesideLarge {
-		return contender.Settings{MaxMessage: 2 * largeMessage}
+		settings.MaxMessage = 2 * largeMessage
 	}
-	return contender.Settings{}
+	return settings
 }
 
-// fits reports whether a cell is for contenders of this kind.
-func (c Cell) fits(info contender.Info) bool {
+// Fits reports whether a cell is for this contender.
+func (c Cell) Fits(info contender.Info) bool {
+	if len(c.Only) > 0 && !slices.Contains(c.Only, info.Name) {
+		return false
+	}
 	switch c.Kind {
 	case Unary:
-		return true
+		return !info.NoCalls || c.Conns == 1
 	case Connects, Idle:
 		return !info.NoCalls
 	}
@@ -141,7 +167,7 @@ func (j Job) Run(ctx context.Context) (Result, error) {
 	if !ok {
 		return Result{}, fmt.Errorf("there is no contender %q", j.Contender)
 	}
-	if !j.Cell.fits(c.Info()) {
+	if !j.Cell.Fits(c.Info()) {
 		return Result{Unsupported: true}, nil
 	}
 	server, err := process.StartServer(ctx, j.Contender, j.Cell.settings(), j.Cell.Pinned)
@@ -195,25 +221,6 @@ func (s *session) measure(ctx context.Context) (map[Metric]float64, error) {
 		return s.pushes(ctx)
 	}
 	return nil, fmt.Errorf("there is no kind %q", s.Cell.Kind)
-}
-
-// dial opens connections, which close will close.
-func (s *session) dial(ctx context.Context, count int) error {
-	for range count {
-		conn, err := s.contender.Dial(ctx, s.server.Address, s.Cell.settings())
-		if err != nil {
-			return err
-		}
-		s.conns = append(s.conns, conn)
-	}
-	return nil
-}
-
-// close closes the connections. What that yields says nothing of the figures.
-func (s *session) close() {
-	for _, conn := range s.conns {
-		_ = conn.Close()
-	}
 }
 
 // mark notes what both processes have used up by now.

@@ -32,7 +32,7 @@ func (s *session) serverCalls(ctx context.Context) (map[Metric]float64, error) {
 	return s.summarize(answer.Load), nil
 }
 
-// listen opens connections that the server can call. Each makes a call: once that
+// listen opens connections that the server can call. Once the first call of each
 // is answered, the server counts the connection among its clients.
 func (s *session) listen(ctx context.Context, count int) error {
 	if err := s.dial(ctx, 1); err != nil {
@@ -41,17 +41,7 @@ func (s *session) listen(ctx context.Context, count int) error {
 	if _, ok := s.conns[0].(contender.Listener); !ok {
 		return errUnsupported
 	}
-	if err := s.dial(ctx, count-1); err != nil {
-		return err
-	}
-	data := process.Payload(s.Cell.Size)
-	check := process.CheckEcho(data)
-	for _, conn := range s.conns {
-		if err := check(conn.Echo(ctx, data)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.dial(ctx, count-1)
 }
 
 // pushes has the server reach all clients, again and again; each time it waits

@@ -10,11 +10,12 @@ import (
 	"github.com/packetrpc/packetrpc/bench/internal/process"
 )
 
-// unary has callers call as fast as they are answered.
+// unary has callers call as fast as they are answered. Their calls go to the
+// connections and to the actions in turn.
 func (s *session) unary(ctx context.Context) (map[Metric]float64, error) {
 	conns := s.Cell.Conns
 	if s.contender.Info().PerCaller {
-		conns = s.Cell.Callers
+		conns = max(conns, s.Cell.Callers)
 	}
 	if err := s.dial(ctx, conns); err != nil {
 		return nil, err
@@ -23,10 +24,14 @@ func (s *session) unary(ctx context.Context) (map[Metric]float64, error) {
 	if s.contender.Info().NoCalls {
 		return s.window(data)
 	}
+	if _, ok := s.conns[0].(contender.ActionCaller); !ok && s.Cell.Actions > 0 {
+		return nil, errUnsupported
+	}
 	check := process.CheckEcho(data)
 	load := process.Load{Callers: s.Cell.Callers, Warm: s.Warm, Span: s.Span}
-	summary, err := load.Run(func(caller int) error {
-		return check(s.conns[caller%conns].Echo(ctx, data))
+	summary, err := load.Run(func(caller, before int) error {
+		conn := s.conns[connFor(caller, before, s.Cell.Callers, conns)]
+		return check(s.echo(ctx, conn, caller+before, data))
 	}, s.mark)
 	if err != nil {
 		return nil, err
@@ -34,14 +39,29 @@ func (s *session) unary(ctx context.Context) (map[Metric]float64, error) {
 	return s.summarize(summary), nil
 }
 
+// connFor returns the index of the connection that a caller takes after so many
+// calls. With enough connections each caller has a part of them to itself.
+func connFor(caller, before, callers, conns int) int {
+	if conns < callers {
+		return (caller + before) % conns
+	}
+	part := (conns-1-caller)/callers + 1
+	return caller + before%part*callers
+}
+
+// echo makes a call, by the action whose turn it is.
+func (s *session) echo(ctx context.Context, conn contender.Conn, turn int, data []byte) ([]byte, error) {
+	if s.Cell.Actions == 0 {
+		return conn.Echo(ctx, data)
+	}
+	return conn.(contender.ActionCaller).EchoBy(ctx, turn%s.Cell.Actions, data)
+}
+
 // overtime bounds the wait for the first frame.
 const overtime = 20 * time.Second
 
 // window measures a floor that has no call API; it knows no latencies.
 func (s *session) window(data []byte) (map[Metric]float64, error) {
-	if s.Cell.Conns > 1 {
-		return nil, errUnsupported
-	}
 	var done atomic.Bool
 	var counted atomic.Int64
 	failed := make(chan error, 1)

@@ -67,8 +67,9 @@ const overtime = 20 * time.Second
 const shards = 32
 
 // Run makes the calls. It calls mark when the warm-up is over, and again when the
-// span is. The argument of call is the number of the caller.
-func (l Load) Run(call func(caller int) error, mark func() error) (LoadSummary, error) {
+// span is. The arguments of call are the number of the caller, and how many calls
+// that one has made before.
+func (l Load) Run(call func(caller, before int) error, mark func() error) (LoadSummary, error) {
 	run := &loadRun{call: call}
 	for i := range run.latencies {
 		run.latencies[i] = NewLatencies()
@@ -93,7 +94,7 @@ func (l Load) Run(call func(caller int) error, mark func() error) (LoadSummary, 
 
 // loadRun is a Load under way.
 type loadRun struct {
-	call      func(caller int) error
+	call      func(caller, before int) error
 	latencies [shards]*Latencies
 	calls     [shards]paddedCount
 	counting  atomic.Bool
@@ -110,19 +111,19 @@ type paddedCount struct {
 // repeat is one caller. It looks at the clock once for each call.
 func (r *loadRun) repeat(caller int) {
 	shard := caller % shards
-	before := time.Now()
-	for !r.stopped.Load() {
-		if err := r.call(caller); err != nil {
+	began := time.Now()
+	for before := 0; !r.stopped.Load(); before++ {
+		if err := r.call(caller, before); err != nil {
 			r.failed.CompareAndSwap(nil, &err)
 			r.stopped.Store(true)
 			return
 		}
 		now := time.Now()
 		if r.counting.Load() {
-			r.latencies[shard].Record(now.Sub(before))
+			r.latencies[shard].Record(now.Sub(began))
 			r.calls[shard].Add(1)
 		}
-		before = now
+		began = now
 	}
 }
 

@@ -26,8 +26,8 @@ const ServeCommand = "serve"
 type Order struct {
 	// Do is what is to be done; see the constants.
 	Do string
-	// MaxMessage belongs to Start.
-	MaxMessage int `json:",omitempty"`
+	// Settings belongs to Start.
+	Settings contender.Settings `json:",omitzero"`
 	// Size, Callers and Span belong to the orders that make calls.
 	Size    int           `json:",omitempty"`
 	Callers int           `json:",omitempty"`
@@ -104,7 +104,7 @@ func StartServer(ctx context.Context, name string, settings contender.Settings, 
 		return nil, err
 	}
 	s := &Server{command: command, input: input, output: bufio.NewReader(output)}
-	answer, err := s.Order(Order{Do: Start, MaxMessage: settings.MaxMessage})
+	answer, err := s.Order(Order{Do: Start, Settings: settings})
 	if err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
@@ -155,7 +155,7 @@ func Serve(name string, input io.Reader, output io.Writer) error {
 		var answer Answer
 		var err error
 		if order.Do == Start {
-			running, answer.Address, err = start(c, contender.Settings{MaxMessage: order.MaxMessage})
+			running, answer.Address, err = start(c, order.Settings)
 		} else {
 			answer, err = obey(running, order)
 		}
@@ -204,7 +204,7 @@ func push(pusher contender.Pusher, order Order) (Answer, error) {
 	switch order.Do {
 	case Ask:
 		load := Load{Callers: order.Callers, Span: order.Span}
-		summary, err := load.Run(func(int) error { return CheckEcho(data)(pusher.Ask(ctx, data)) }, func() error { return nil })
+		summary, err := load.Run(func(int, int) error { return CheckEcho(data)(pusher.Ask(ctx, data)) }, func() error { return nil })
 		return Answer{Load: summary}, err
 	case AskAll:
 		return timed(func() error { return pusher.AskAll(ctx, data) })

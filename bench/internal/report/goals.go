@@ -23,7 +23,14 @@ type goal struct {
 	against string
 	// otherCell is our own cell that the limit is a multiple of.
 	otherCell string
+	// floor, if set, is the contender whose own growth from otherCell to cell is no
+	// fault of ours.
+	floor string
 }
+
+// maxGrowth is what counts as no growth, as figures move by a fifth from run to
+// run.
+const maxGrowth = 1.2
 
 const (
 	bestPeer = "the best peer"
@@ -37,7 +44,7 @@ func goals() []goal {
 	medium, large := suite.UnaryName(64, 1, 1<<10), suite.UnaryName(16, 1, 64<<10)
 	alone := suite.UnaryName(1, 1, 16)
 	besideLarge, besideStream := suite.BesideName(measure.BesideLarge), suite.BesideName(measure.BesideStream)
-	return []goal{
+	all := []goal{
 		{cell: busy, metric: measure.CallsPerSecond, limit: 8, against: reference},
 		{cell: busy, metric: measure.CallsPerSecond, limit: 3.5, against: bestPeer},
 		{cell: busy, metric: measure.CPU, limit: 0.12, against: reference},
@@ -69,6 +76,13 @@ func goals() []goal {
 		{cell: suite.BroadcastName, metric: measure.InCall, limit: 0.2, otherCell: suite.NotifyLoopName},
 		{of: "packetrpc JSON", cell: busy, metric: measure.CallsPerSecond, limit: 1, against: jsonName},
 	}
+	for _, sweep := range suite.Sweeps() {
+		all = append(all, goal{
+			cell: suite.SweepName(sweep.Name, sweep.To), otherCell: suite.SweepName(sweep.Name, sweep.From),
+			metric: measure.CPU, limit: maxGrowth, floor: sweep.Floor,
+		})
+	}
+	return all
 }
 
 // wanted writes the figure to reach.
@@ -78,6 +92,8 @@ func (g goal) wanted() string {
 		sign = "≥"
 	}
 	switch {
+	case g.floor != "":
+		return fmt.Sprintf("%s %s × %s × the growth of %s", sign, figure(g.limit), g.otherCell, g.floor)
 	case g.otherCell != "":
 		return fmt.Sprintf("%s %s × %s", sign, figure(g.limit), g.otherCell)
 	case g.against != "":
@@ -90,6 +106,9 @@ func (g goal) wanted() string {
 func (r Report) reached(g goal) float64 {
 	value := r.median(g.cell, cmp.Or(g.of, ours), g.metric)
 	switch {
+	case g.floor != "":
+		growth := r.median(g.cell, g.floor, g.metric) / r.median(g.otherCell, g.floor, g.metric)
+		return value / r.median(g.otherCell, cmp.Or(g.of, ours), g.metric) / growth
 	case g.otherCell != "":
 		return value / r.median(g.otherCell, cmp.Or(g.of, ours), g.metric)
 	case g.against == bestPeer:

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/packetrpc/packetrpc/bench/internal/contender"
@@ -21,7 +22,7 @@ type Machine struct {
 	Go     string
 	// Revision is the commit of this repository.
 	Revision string
-	// Versions are those of the modules, from the build info.
+	// Versions are those of the contenders' modules, from the build info.
 	Versions map[string]string
 }
 
@@ -37,8 +38,12 @@ func ThisMachine(ctx context.Context) Machine {
 		Revision: revision(ctx),
 		Versions: make(map[string]string),
 	}
-	if build, ok := debug.ReadBuildInfo(); ok {
-		for _, module := range build.Deps {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return m
+	}
+	for _, module := range build.Deps {
+		if slices.ContainsFunc(contender.All(), func(c contender.Contender) bool { return c.Info().Module == module.Path }) {
 			m.Versions[module.Path] = module.Version
 		}
 	}

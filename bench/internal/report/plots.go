@@ -42,11 +42,11 @@ func (r Report) plots() []plot {
 	return found
 }
 
-// A bar is a median with its spread.
+// A bar is the figure of one contender.
 type bar struct {
-	name                   string
-	kind                   contender.Kind
-	value, least, greatest float64
+	name string
+	kind contender.Kind
+	interval
 }
 
 // bars returns the bars of all contenders that have the figure, the best first.
@@ -58,7 +58,7 @@ func (r Report) bars(cell string, metric measure.Metric) []bar {
 		if len(samples) == 0 || info.NoCalls {
 			continue
 		}
-		bars = append(bars, bar{info.Name, info.Kind, median(samples), slices.Min(samples), slices.Max(samples)})
+		bars = append(bars, bar{info.Name, info.Kind, intervalOf(samples)})
 	}
 	slices.SortStableFunc(bars, func(a, b bar) int {
 		order := 1
@@ -109,14 +109,19 @@ func barChart(title string, bars []bar) string {
 	scale := (chartWidth - labelWidth - valueWidth) / most
 	height := headHeight + len(bars)*(barHeight+barGap)
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="13" role="img">`+"\n", chartWidth, height, chartWidth, height)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", chartWidth, height)
-	fmt.Fprintf(&b, `<text x="12" y="26" font-size="15" font-weight="bold">%s</text>`+"\n", html.EscapeString(title))
+	openChart(&b, title, height)
 	for i, bar := range bars {
 		drawBar(&b, bar, scale, headHeight+i*(barHeight+barGap))
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
+}
+
+// openChart begins a chart with its title. Its end is the caller's.
+func openChart(b *strings.Builder, title string, height int) {
+	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="13" role="img">`+"\n", chartWidth, height, chartWidth, height)
+	fmt.Fprintf(b, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", chartWidth, height)
+	fmt.Fprintf(b, `<text x="12" y="26" font-size="15" font-weight="bold">%s</text>`+"\n", html.EscapeString(title))
 }
 
 // drawBar draws a bar with its name and its figure.

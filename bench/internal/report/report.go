@@ -21,7 +21,8 @@ const FileName = "report.md"
 
 // A Report is a run with all that belongs to it.
 type Report struct {
-	Plan    suite.Plan
+	Plan suite.Plan
+	// Results is saved as its failures; the samples have a file of their own.
 	Results *suite.Results
 	Machine Machine
 	// Command repeats the run.
@@ -35,33 +36,39 @@ const (
 	reference = "grpc-go"
 )
 
-// Write writes the report and its plots into a folder, which it makes.
+// Write writes the report and its plots into a folder, which it makes. It needs
+// no more than the Report itself: to write it anew, Read what Save has written.
 func (r Report) Write(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	plots := r.plots()
-	for _, p := range plots {
+	bars := r.plots()
+	for _, p := range append(bars, r.sweepPlots()...) {
 		if err := os.WriteFile(filepath.Join(folder, p.file), []byte(p.svg), 0o644); err != nil {
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(folder, FileName), []byte(r.markdown(plots)), 0o644)
+	return os.WriteFile(filepath.Join(folder, FileName), []byte(r.markdown(bars)), 0o644)
 }
 
 // markdown returns the report.
-func (r Report) markdown(plots []plot) string {
+func (r Report) markdown(bars []plot) string {
 	var b strings.Builder
 	b.WriteString("# Benchmarks\n\n")
 	b.WriteString("Written by `bench`; [README.md](README.md) tells how and what the figures mean. Only ratios within one report count.\n\n")
 	r.writeMachine(&b)
 	r.writeContenders(&b)
 	r.writeGoals(&b)
-	for _, p := range plots {
+	for _, p := range bars {
 		fmt.Fprintf(&b, "![%s](%s)\n\n", p.title, p.file)
 	}
+	for _, sweep := range suite.Sweeps() {
+		r.writeSweep(&b, sweep)
+	}
 	for _, cell := range r.Plan.Cells {
-		r.writeCell(&b, cell)
+		if cell.Sweep == "" {
+			r.writeCell(&b, cell)
+		}
 	}
 	if len(r.Results.Failures) > 0 {
 		b.WriteString("## What failed\n\n")
@@ -166,6 +173,13 @@ func (r Report) bestPeer(cell string, metric measure.Metric) float64 {
 	return best
 }
 
+// An interval is a median with its spread.
+type interval struct{ value, least, greatest float64 }
+
+func intervalOf(samples []float64) interval {
+	return interval{median(samples), slices.Min(samples), slices.Max(samples)}
+}
+
 // median returns the middle of some figures, the mean of the two if there are
 // two, or NaN if there is none.
 func median(samples []float64) float64 {
@@ -188,7 +202,8 @@ func spread(samples []float64) string {
 	case 1:
 		return figure(samples[0])
 	}
-	return fmt.Sprintf("%s (%s–%s)", figure(median(samples)), figure(slices.Min(samples)), figure(slices.Max(samples)))
+	of := intervalOf(samples)
+	return fmt.Sprintf("%s (%s–%s)", figure(of.value), figure(of.least), figure(of.greatest))
 }
 
 // figure writes a number to three digits or, when it is large, with its
@@ -204,14 +219,19 @@ func figure(value float64) string {
 	case math.Abs(value) < 100:
 		return fmt.Sprintf("%.1f", value)
 	}
-	text := fmt.Sprintf("%.0f", math.Abs(value))
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
+	text := thousands(fmt.Sprintf("%.0f", math.Abs(value)))
 	if value < 0 {
 		return "-" + text
 	}
 	return text
+}
+
+// thousands sets the thousands of a whole number apart.
+func thousands(digits string) string {
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
 }
 
 // ratio writes how many times the base a value is.

@@ -15,7 +15,7 @@ const (
 	large  = 64 << 10
 )
 
-// Full returns the whole comparison, which takes less than an hour.
+// Full returns the whole comparison.
 func Full() Plan {
 	var cells []measure.Cell
 	for _, size := range []int{small, medium, large} {
@@ -33,7 +33,10 @@ func Full() Plan {
 	cells = append(cells, beside(measure.BesideNone), beside(measure.BesideLarge), beside(measure.BesideStream))
 	cells = append(cells, serverCalls())
 	cells = append(cells, pushes(10_000)...)
-	return Plan{Cells: cells, Contenders: infos(), Rounds: 3, Warm: 500 * time.Millisecond, Span: 2 * time.Second}
+	for _, sweep := range Sweeps() {
+		cells = append(cells, sweep.Cells()...)
+	}
+	return Plan{Cells: cells, Contenders: infos(), Rounds: 3, Warm: 500 * time.Millisecond, Span: time.Second}
 }
 
 // Quick returns the cells that say most, in a few minutes.

@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/packetrpc/packetrpc/bench/internal/contender"
@@ -51,31 +53,28 @@ func keep[T any](all []T, wanted func(T) bool) []T {
 	return kept
 }
 
-// Results is what a run found.
-type Results struct {
-	samples map[key][]float64
-	// Failures are jobs that failed, in words.
-	Failures []string
+// jobs returns the jobs of a round. Each round begins with another contender.
+func (p Plan) jobs(round int) []measure.Job {
+	var jobs []measure.Job
+	for _, cell := range p.Cells {
+		for i := range p.Contenders {
+			info := p.Contenders[(i+round)%len(p.Contenders)]
+			if cell.Fits(info) {
+				jobs = append(jobs, measure.Job{Contender: info.Name, Cell: cell, Warm: p.Warm, Span: p.Span})
+			}
+		}
+	}
+	return jobs
 }
 
-// key is what a figure belongs to.
-type key struct {
-	cell, contender string
-	metric          measure.Metric
-}
-
-// NewResults returns empty results.
-func NewResults() *Results { return &Results{samples: make(map[key][]float64)} }
-
-// Add adds a figure of one round.
-func (r *Results) Add(cell, contender string, metric measure.Metric, value float64) {
-	k := key{cell, contender, metric}
-	r.samples[k] = append(r.samples[k], value)
-}
-
-// Samples returns the figures of all rounds, or nil.
-func (r *Results) Samples(cell, contender string, metric measure.Metric) []float64 {
-	return r.samples[key{cell, contender, metric}]
+// Estimate returns how long the plan takes at most: some contenders turn out to
+// lack what a cell needs.
+func (p Plan) Estimate() time.Duration {
+	var round time.Duration
+	for _, job := range p.jobs(0) {
+		round += job.Takes()
+	}
+	return time.Duration(p.Rounds) * round
 }
 
 // pair is a contender in a cell.
@@ -85,26 +84,27 @@ type pair struct{ cell, contender string }
 // job that fails is noted and not repeated in later rounds. The error is that of
 // a context that ends.
 func (p Plan) Run(ctx context.Context, progress io.Writer) (*Results, error) {
-	results := NewResults()
+	results := new(Results)
 	skip := make(map[pair]bool)
-	done, all, began := 0, p.Rounds*len(p.Cells)*len(p.Contenders), time.Now()
-	for round := range p.Rounds {
-		for _, cell := range p.Cells {
-			for i := range p.Contenders {
-				// Each round begins with another contender.
-				name := p.Contenders[(i+round)%len(p.Contenders)].Name
-				if ctx.Err() != nil {
-					return results, ctx.Err()
-				}
-				done++
-				if skip[pair{cell.Name, name}] {
-					continue
-				}
-				job := measure.Job{Contender: name, Cell: cell, Warm: p.Warm, Span: p.Span}
-				said, again := results.record(ctx, job)
-				skip[pair{cell.Name, name}] = !again
-				fmt.Fprintf(progress, "%s %d/%d round %d | %s | %s: %s\n", time.Since(began).Round(time.Second), done, all, round+1, cell.Name, name, said)
+	left := p.Estimate()
+	for round := 1; round <= p.Rounds; round++ {
+		jobs := p.jobs(round)
+		for i, job := range jobs {
+			at := pair{job.Cell.Name, job.Contender}
+			if skip[at] {
+				continue
 			}
+			said, again := results.record(ctx, job, round)
+			if ctx.Err() != nil {
+				return results, ctx.Err()
+			}
+			left -= job.Takes()
+			if !again {
+				skip[at] = true
+				left -= time.Duration(p.Rounds-round) * job.Takes()
+			}
+			fmt.Fprintf(progress, "round %d/%d, job %d/%d, %v left | %s | %s: %s\n",
+				round, p.Rounds, i+1, len(jobs), left.Round(time.Second), job.Cell.Name, job.Contender, said)
 		}
 	}
 	return results, nil
@@ -112,7 +112,7 @@ func (p Plan) Run(ctx context.Context, progress io.Writer) (*Results, error) {
 
 // record runs a job and notes what it found. It returns that in words, and
 // whether the job makes sense in the next round.
-func (r *Results) record(ctx context.Context, job measure.Job) (said string, again bool) {
+func (r *Results) record(ctx context.Context, job measure.Job, round int) (said string, again bool) {
 	result, err := runJob(ctx, job)
 	switch {
 	case ctx.Err() != nil:
@@ -123,8 +123,8 @@ func (r *Results) record(ctx context.Context, job measure.Job) (said string, aga
 	case result.Unsupported:
 		return "not for it", false
 	}
-	for metric, value := range result.Values {
-		r.Add(job.Cell.Name, job.Contender, metric, value)
+	for _, metric := range slices.Sorted(maps.Keys(result.Values)) {
+		r.Add(Sample{job.Cell.Name, job.Contender, metric, round, result.Values[metric]})
 	}
 	first := job.Cell.Kind.Columns()[0]
 	return fmt.Sprintf("%.5g %s", result.Values[first], first), true

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// small makes a plan short: a few connections, and one contender.
+// small makes a plan short: few callers and connections, and one contender.
 func small(t *testing.T, plan suite.Plan, contenders string) suite.Plan {
 	t.Helper()
 	if err := plan.Select("", contenders); err != nil {
@@ -39,6 +39,7 @@ func small(t *testing.T, plan suite.Plan, contenders string) suite.Plan {
 	plan.Rounds, plan.Warm, plan.Span = 1, 0, 20*time.Millisecond
 	for i := range plan.Cells {
 		plan.Cells[i].Conns = min(plan.Cells[i].Conns, 10)
+		plan.Cells[i].Callers = min(plan.Cells[i].Callers, 64)
 	}
 	return plan
 }
@@ -66,6 +67,47 @@ func TestQuickCells(t *testing.T) {
 	}
 	if lines := bytes.Count(progress.Bytes(), []byte("\n")); lines != len(plan.Cells) {
 		t.Errorf("got %d lines of progress for %d jobs:\n%s", lines, len(plan.Cells), &progress)
+	}
+	if !bytes.Contains(progress.Bytes(), []byte(", 0s left")) {
+		t.Errorf("the progress does not end with nothing left:\n%s", &progress)
+	}
+}
+
+// The ends of each sweep have figures for everybody in it, with at most ten
+// connections.
+func TestSweeps(t *testing.T) {
+	plan := suite.Plan{Contenders: suite.Full().Contenders}
+	for _, sweep := range suite.Sweeps() {
+		for _, cell := range sweep.Cells() {
+			if cell.X == sweep.From || cell.X == sweep.To {
+				plan.Cells = append(plan.Cells, cell)
+			}
+		}
+	}
+	if want := 2 * len(suite.Sweeps()); len(plan.Cells) != want {
+		t.Errorf("got %d cells that judge growth, want %d", len(plan.Cells), want)
+	}
+	plan = small(t, plan, "")
+	results, err := plan.Run(t.Context(), new(bytes.Buffer))
+	if err != nil || len(results.Failures) > 0 {
+		t.Fatalf("error %v, failures %q", err, results.Failures)
+	}
+	for _, cell := range plan.Cells {
+		for _, name := range cell.Only {
+			if got := results.Samples(cell.Name, name, measure.CPU); len(got) != 1 {
+				t.Errorf("%s, %s: got %v, want one figure", cell.Name, name, got)
+			}
+		}
+	}
+}
+
+// What the Makefile promises.
+func TestEstimates(t *testing.T) {
+	if got := suite.Full().Estimate(); got > 45*time.Minute {
+		t.Errorf("the full run takes up to %v", got)
+	}
+	if got := suite.Quick().Estimate(); got > 10*time.Minute {
+		t.Errorf("the quick run takes up to %v", got)
 	}
 }
 
