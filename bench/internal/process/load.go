@@ -114,8 +114,7 @@ func (r *loadRun) repeat(caller int) {
 	began := time.Now()
 	for before := 0; !r.stopped.Load(); before++ {
 		if err := r.call(caller, before); err != nil {
-			r.failed.CompareAndSwap(nil, &err)
-			r.stopped.Store(true)
+			r.fail(err)
 			return
 		}
 		now := time.Now()
@@ -125,6 +124,13 @@ func (r *loadRun) repeat(caller int) {
 		}
 		began = now
 	}
+}
+
+// fail ends the run. It is apart from repeat, where err would be allocated for
+// each call.
+func (r *loadRun) fail(err error) {
+	r.failed.CompareAndSwap(nil, &err)
+	r.stopped.Store(true)
 }
 
 // observe waits through the warm-up and the span.
