@@ -19,7 +19,7 @@ type callEntry[C any] struct {
 // The least and the most places of a ring.
 const (
 	ringMin = 8
-	ringMax = 1 << 10
+	ringMax = 8 << 10
 )
 
 func (t *callTable[C]) len() int { return t.count }
