@@ -13,7 +13,7 @@ import (
 // runsAtOnce runs a handler that is declared not to block on this goroutine, the
 // reading one, if its answer can be queued without waiting.
 func (c *Conn) runsAtOnce(call *takenCall, p *packet.Packet) bool {
-	if !call.method.Spec.NonBlocking || call.request == nil || p.CallID == 0 || c.cfg.Plain || !c.ready() {
+	if !call.method.Spec.NonBlocking || c.in.polled || call.request == nil || p.CallID == 0 || c.cfg.Plain || !c.ready() {
 		return false
 	}
 	if !c.out.tryLock(&call.window) {

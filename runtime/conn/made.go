@@ -94,11 +94,13 @@ func (c *Conn) begin(ctx context.Context, spec *packetrpc.Spec, response proto.M
 	call.id, call.spec, call.response = c.made.nextID, spec, response
 	call.window = newSendWindow(c.cfg.Remote.CallWindow)
 	c.made.nextID += 2
+	c.made.calls.put(call.id, call)
+	alone = c.made.calls.len() == 1
 	if response == nil {
 		call.box = c.newInbox(call.id)
 	}
-	c.made.calls.put(call.id, call)
-	return call, c.made.calls.len() == 1, nil
+	c.countAlone(alone && response != nil)
+	return call, alone, nil
 }
 
 func (c *Conn) newInbox(id uint64) *inbox {
@@ -258,6 +260,9 @@ func (c *Conn) unary(ctx context.Context, spec *packetrpc.Spec, request, respons
 		return err // otherwise the other side has ended the call, and its reply tells why
 	}
 	c.flushTogether(alone)
+	if alone {
+		c.pollForReply(call)
+	}
 	return c.reply(ctx, call)
 }
 
@@ -372,6 +377,7 @@ func (c *Conn) handleResponse(p *packet.Packet) {
 				call.err = packetrpc.AsError(err)
 			}
 		}
+		c.in.replies++
 		call.done <- struct{}{}
 	case call.spec.Type.StreamsReplies() && p.More:
 		c.reject(p, packetrpc.Errorf(packetrpc.CodeInternal, "the response to a stream of replies came in parts"))

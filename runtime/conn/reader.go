@@ -21,6 +21,8 @@ type reader struct {
 	numbers  []string      // the actions that the other side's numbers stand for
 	highest  uint64        // the highest id by which the other side has opened a call
 	opened   []*takenCall  // calls that workers are not shown yet; see Conn.publish
+	replies  int           // how many replies ended unary calls since the last read
+	polled   bool          // a caller reads; see Conn.pollForReply
 	room     int           // how many more calls may be opened before Conn.mu is asked
 	over     bool          // nothing more is read
 
@@ -71,7 +73,7 @@ func (c *Conn) read() {
 // handleArrived handles all packets that have been read and reports whether
 // there is something to do before more is read.
 func (c *Conn) handleArrived() bool {
-	c.in.room = 0
+	c.in.room, c.in.replies = 0, 0
 	for {
 		body, err := c.in.next()
 		c.settleDropped()
@@ -81,7 +83,7 @@ func (c *Conn) handleArrived() bool {
 		case body == nil:
 			c.publish()
 			c.in.packet.Data = nil // it lies in the buffer, which may change hands
-			return c.callsWait()
+			return c.pausesReading()
 		default:
 			c.handleBody(body)
 		}
@@ -92,10 +94,12 @@ func (c *Conn) handleArrived() bool {
 	}
 }
 
-func (c *Conn) callsWait() bool {
+// pausesReading reports whether the reading goroutine has something else to do, or
+// leaves the reading to a caller.
+func (c *Conn) pausesReading() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.callWaits()
+	return c.callWaits() || c.leaveToCaller()
 }
 
 // handleBody handles a packet that has arrived whole.

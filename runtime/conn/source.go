@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"syscall"
+	"time"
 )
 
 const (
@@ -87,6 +88,23 @@ func (s *source) read() (int, error) {
 		return 0, err
 	}
 	return s.n, s.err
+}
+
+// poll reads what arrives within a time in which it does not wait, which may be
+// nothing. It works for the system's own sockets only.
+func (s *source) poll(limit time.Duration) error {
+	s.n, s.err = 0, nil
+	began := time.Now()
+	err := s.socket.Read(func(fd uintptr) bool {
+		for !s.tryRead(fd) && time.Since(began) < limit {
+		}
+		return true
+	})
+	s.end += s.n
+	if err != nil {
+		return err
+	}
+	return s.err
 }
 
 // tryRead reads what the socket has. It reports false when there is nothing and

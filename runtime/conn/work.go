@@ -18,8 +18,9 @@ type workState struct {
 	searching bool
 	lulling   bool        // lull runs
 	lull      *time.Timer // summons a worker when nobody has read for a while
-	running   int         // handlers
-	working   int         // goroutines that work for the connection; see Conn.vanish
+	polling   polling
+	running   int // handlers
+	working   int // goroutines that work for the connection; see Conn.vanish
 }
 
 // lull is how long nobody may read. It is long against most handlers, and short
@@ -92,7 +93,14 @@ func (c *Conn) readInRole() {
 
 // replace summons a worker for one that does not come back. c.mu is held.
 func (c *Conn) replace(exits bool) {
-	if exits && c.ended == nil && !c.todo.searching {
+	if exits {
+		c.ensureSearch()
+	}
+}
+
+// ensureSearch makes sure that a worker looks around soon. c.mu is held.
+func (c *Conn) ensureSearch() {
+	if c.ended == nil && !c.todo.searching {
 		c.summon()
 	}
 }
@@ -106,34 +114,50 @@ func (c *Conn) callWaits() bool {
 // wantsReader reports whether nobody reads although somebody should.
 func (c *Conn) wantsReader() bool {
 	s := &c.todo
-	return !s.reading && !c.in.over && !(c.cfg.Plain && s.lane.len() >= lanePause)
+	return !s.reading && !s.polling.vacant && !c.in.over && !(c.cfg.Plain && s.lane.len() >= lanePause)
 }
 
 // ensureReader makes sure that somebody reads soon while this worker does
 // something else. Most handlers and writes take less time than waking another
 // worker, so that happens only if this one has not come back after a lull.
 func (c *Conn) ensureReader() {
+	if !c.todo.searching && c.wantsReader() {
+		c.startLull(lull)
+	}
+}
+
+// startLull calls lullOver after a while, unless that is going to happen anyway.
+// c.mu is held.
+func (c *Conn) startLull(length time.Duration) {
 	s := &c.todo
-	if s.searching || s.lulling || !c.wantsReader() {
+	if s.lulling {
 		return
 	}
 	s.lulling = true
 	if s.lull == nil {
-		s.lull = time.AfterFunc(lull, c.lullOver)
+		s.lull = time.AfterFunc(length, c.lullOver)
 	} else {
-		s.lull.Reset(lull)
+		s.lull.Reset(length)
 	}
 }
 
 // lullOver summons a worker if the one that went to do something else is still
-// at it.
+// at it, and ends a vacancy that no caller has used.
 func (c *Conn) lullOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &c.todo
 	s.lulling = false
-	if c.ended == nil && !s.searching && (c.callWaits() || c.wantsReader() || c.out.dirty()) {
-		c.summon()
+	switch {
+	case s.polling.vacant && s.polling.used:
+		s.polling.used = false
+		c.startLull(vacancy)
+	case s.polling.vacant:
+		s.polling.vacant = false
+		s.polling.missed()
+	}
+	if c.callWaits() || c.wantsReader() || c.out.dirty() {
+		c.ensureSearch()
 	}
 }
 
