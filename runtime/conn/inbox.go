@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"sync"
@@ -32,14 +33,14 @@ type inbox struct {
 	// What has been swapped out belongs to the goroutine that takes.
 	taking []byte
 	spare  []byte
-	bigs   [][]byte
+	bigs   []bigMessage
 
 	// mu guards what follows.
 	mu     sync.Mutex
-	filled []byte   // small messages, each behind its length in 4 bytes; bigMessage marks a big one
-	big    [][]byte // the big ones, in order
-	part   []byte   // a message that has not arrived whole
-	end    error    // io.EOF, or why the call failed; nothing arrives after it
+	filled []byte       // small messages, each behind its length in 4 bytes; bigMark stands for a big one
+	big    []bigMessage // the big ones, in order
+	part   bigMessage   // one that has not arrived whole
+	end    error        // io.EOF, or why the call failed; nothing arrives after it
 	meta   packetrpc.Metadata
 
 	window   int  // what the sender's credit may be; 0 is endless
@@ -54,7 +55,42 @@ type inbox struct {
 	listSize int  // guards both
 }
 
-const bigMessage = ^uint32(0)
+const bigMark = ^uint32(0)
+
+// bigMessage is a large message in chunks, so that the reading goroutine, which
+// puts it together, never copies more than has just arrived. Who takes it joins
+// them.
+type bigMessage [][]byte
+
+// maxChunk is how large a chunk is at most, unless a larger packet fills it.
+const maxChunk = 1 << 20
+
+func (m bigMessage) size() (size int) {
+	for _, chunk := range m {
+		size += len(chunk)
+	}
+	return size
+}
+
+// add appends a copy of data.
+func (m *bigMessage) add(data []byte) {
+	if last := len(*m) - 1; last >= 0 {
+		chunk := (*m)[last]
+		n := copy(chunk[len(chunk):cap(chunk)], data)
+		(*m)[last], data = chunk[:len(chunk)+n], data[n:]
+	}
+	if len(data) > 0 {
+		chunk := make([]byte, 0, max(len(data), min(m.size(), maxChunk)))
+		*m = append(*m, append(chunk, data...))
+	}
+}
+
+func (m bigMessage) join() []byte {
+	if len(m) == 1 {
+		return m[0]
+	}
+	return bytes.Join(m, nil)
+}
 
 func newInbox(a *account, window int, grant func(int)) *inbox {
 	return &inbox{account: a, window: window, credit: window, grant: grant, wake: make(chan struct{}, 1)}
@@ -81,7 +117,7 @@ func (b *inbox) put(p *packet.Packet, limit int) *packetrpc.Error {
 	case b.part != nil:
 		b.putWhole(data, charge) // unlocks
 	default:
-		b.store(data, false)
+		b.store(data)
 		b.held += cost(len(data))
 		b.debt += charge
 		b.mu.Unlock()
@@ -93,7 +129,7 @@ func (b *inbox) put(p *packet.Packet, limit int) *packetrpc.Error {
 
 // admit takes a packet's cost from the sender's credit.
 func (b *inbox) admit(n, charge, limit int) *packetrpc.Error {
-	if size := len(b.part) + n; size > limit {
+	if size := b.part.size() + n; size > limit {
 		return tooLarge(size, limit)
 	}
 	if b.window == 0 {
@@ -110,10 +146,7 @@ func (b *inbox) admit(n, charge, limit int) *packetrpc.Error {
 // putPart keeps a part and gives its credit back at once if the message is what
 // the taking side waits for: it could not be completed otherwise.
 func (b *inbox) putPart(data []byte, charge int) {
-	if b.part == nil {
-		b.part = make([]byte, 0, 2*len(data))
-	}
-	b.part = append(b.part, data...)
+	b.part.add(data)
 	b.withheld += charge
 	b.mu.Unlock()
 	b.account.arrived(charge, 0)
@@ -127,7 +160,7 @@ func (b *inbox) putPart(data []byte, charge int) {
 func (b *inbox) progress() {
 	b.mu.Lock()
 	credit := 0
-	if b.part != nil && b.held == 0 && b.window > 0 && b.account.incomplete(b, len(b.part)) {
+	if b.part != nil && b.held == 0 && b.window > 0 && b.account.incomplete(b, b.part.size()) {
 		credit, b.withheld = b.withheld, 0
 	}
 	b.giveBack(credit) // unlocks
@@ -135,30 +168,32 @@ func (b *inbox) progress() {
 
 // putWhole turns the parts into a message.
 func (b *inbox) putWhole(data []byte, charge int) {
-	whole := append(b.part, data...)
+	b.part.add(data)
+	size := b.part.size()
+	b.storeBig(b.part)
 	b.part = nil
 	b.debt += b.withheld + charge
 	b.withheld = 0
-	b.held += len(whole)
-	b.store(whole, true)
+	b.held += size
 	b.mu.Unlock()
-	b.account.arrived(charge, len(whole))
+	b.account.arrived(charge, size)
 	b.account.complete(b)
 	b.signal()
 }
 
-// store puts a message behind the others. The lock is held.
-func (b *inbox) store(data []byte, owned bool) {
-	if !owned && len(data) <= maxInlineMessage {
-		b.filled = binary.LittleEndian.AppendUint32(b.filled, uint32(len(data)))
-		b.filled = append(b.filled, data...)
+// store puts a copy of a message behind the others. The lock is held.
+func (b *inbox) store(data []byte) {
+	if len(data) > maxInlineMessage {
+		b.storeBig(bigMessage{bytes.Clone(data)})
 		return
 	}
-	if !owned {
-		data = append([]byte(nil), data...)
-	}
-	b.filled = binary.LittleEndian.AppendUint32(b.filled, bigMessage)
-	b.big = append(b.big, data)
+	b.filled = binary.LittleEndian.AppendUint32(b.filled, uint32(len(data)))
+	b.filled = append(b.filled, data...)
+}
+
+func (b *inbox) storeBig(message bigMessage) {
+	b.filled = binary.LittleEndian.AppendUint32(b.filled, bigMark)
+	b.big = append(b.big, message)
 }
 
 // release gives the credit of an incomplete message back if nothing whole lies
@@ -276,8 +311,9 @@ func (b *inbox) take(ctx context.Context, idle func()) ([]byte, error) {
 func (b *inbox) pop() (data []byte) {
 	n := binary.LittleEndian.Uint32(b.taking)
 	b.taking = b.taking[4:]
-	if n == bigMessage {
-		data, b.bigs = b.bigs[0], b.bigs[1:]
+	if n == bigMark {
+		data, b.bigs[0] = b.bigs[0].join(), nil
+		b.bigs = b.bigs[1:]
 		return data
 	}
 	data, b.taking = b.taking[:n:n], b.taking[n:]
