@@ -16,25 +16,13 @@ import (
 // [packetrpc.CodeUnavailable]; a new Client must be dialled then.
 type Client struct {
 	// Set by Dial and not changed after that.
-	conn *conn.Conn
-	peer *serverPeer
-	id   session.ID
-	// finished is closed when the connection has ended and nothing of the client
-	// runs any more.
-	finished chan struct{}
+	conn    *conn.Conn
+	peer    *serverPeer
+	id      session.ID
+	workers *conn.Workers // they end with the connection
 }
 
 var _ packetrpc.Caller = (*Client)(nil)
-
-// begin lets the connection's packets be read.
-func (c *Client) begin(workers *conn.Workers) {
-	context.AfterFunc(c.conn.Context(), func() {
-		c.conn.Wait()
-		workers.Close()
-		close(c.finished)
-	})
-	c.conn.Start()
-}
 
 // CallUnary implements [packetrpc.Caller].
 func (c *Client) CallUnary(ctx context.Context, spec *packetrpc.Spec, request, response proto.Message) error {
@@ -75,8 +63,8 @@ func (c *Client) Err() error { return context.Cause(c.conn.Context()) }
 // called several times and always returns nil. A handler must not call it, as it
 // would wait for itself; it can call Disconnect of [Client.Server].
 func (c *Client) Close() error {
-	c.conn.Close("")
-	<-c.finished
+	c.conn.CloseAndWait("")
+	c.workers.Close()
 	return nil
 }
 

@@ -46,23 +46,24 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 	if err != nil {
 		return nil, dialError(ctx, address, err)
 	}
-	opening, answer, err := o.shakeHands(ctx, nc, request)
+	workers := conn.NewWorkers()
+	opening, answer, err := o.shakeHands(ctx, nc, workers, request)
 	if err != nil {
 		nc.Close()
 		return nil, handshakeError(ctx, address, err)
 	}
-	return o.newClient(opening, answer), nil
+	return o.newClient(opening, workers, answer), nil
 }
 
 // shakeHands sends the handshake and waits for the answer.
-func (o *options) shakeHands(ctx context.Context, nc net.Conn, request *packet.Packet) (*conn.Opening, session.Answer, error) {
+func (o *options) shakeHands(ctx context.Context, nc net.Conn, workers *conn.Workers, request *packet.Packet) (*conn.Opening, session.Answer, error) {
 	if o.password != "" && !o.allowPlaintext && !setup.Encrypted(nc) && !setup.Local(nc.RemoteAddr()) {
 		return nil, session.Answer{}, packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
 			"the connection is not encrypted and leaves this machine, so the password is not sent (client.AllowPlaintextPassword sends it)")
 	}
 	interrupt := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
 	defer interrupt()
-	opening := conn.Open(nc, o.form)
+	opening := conn.Open(nc, o.form, workers)
 	if err := opening.Send(request); err != nil {
 		return nil, session.Answer{}, err
 	}
@@ -78,9 +79,8 @@ func (o *options) shakeHands(ctx context.Context, nc net.Conn, request *packet.P
 }
 
 // newClient hands the connection over.
-func (o *options) newClient(opening *conn.Opening, answer session.Answer) *Client {
-	workers := conn.NewWorkers()
-	c := &Client{id: answer.ID, peer: new(serverPeer), finished: make(chan struct{})}
+func (o *options) newClient(opening *conn.Opening, workers *conn.Workers, answer session.Answer) *Client {
+	c := &Client{id: answer.ID, peer: new(serverPeer), workers: workers}
 	c.conn = conn.New(opening, conn.Config{
 		Dialled:         true,
 		Token:           answer.Token.Reveal(),
@@ -91,11 +91,12 @@ func (o *options) newClient(opening *conn.Opening, answer session.Answer) *Clien
 		Interceptor:     packetrpc.Chain(o.interceptors...),
 		Peer:            c.peer,
 		Workers:         workers,
+		OwnWorkers:      true,
 		WriteTimeout:    o.writeTimeout,
 		Logger:          o.logger,
 	})
 	c.peer.Conn = c.conn
-	c.begin(workers)
+	c.conn.Start()
 	return c
 }
 

@@ -72,6 +72,9 @@ type Config struct {
 	// Workers runs the connection. It must be set, and closed after the
 	// connection has ended.
 	Workers *Workers
+	// OwnWorkers: no other connection uses Workers, whose goroutines then end with
+	// this one.
+	OwnWorkers bool
 	// WriteTimeout ends the connection when the other side takes nothing of what
 	// waits for it for so long. 0 is [DefaultWriteTimeout].
 	WriteTimeout time.Duration
@@ -112,6 +115,7 @@ type Conn struct {
 	draining bool
 	idle     chan struct{} // closed when draining and no call is left
 	ended    *packetrpc.Error
+	epilogue func()           // what AfterEnd was told
 	closing  *packetrpc.Error // why this side has said good-bye
 	gone     chan struct{}    // closed when ended and the last worker has left
 }
@@ -141,7 +145,6 @@ func New(o *Opening, cfg Config) *Conn {
 		gone: make(chan struct{}),
 	}
 	c.nc.SetDeadline(time.Time{})
-	c.in.lender = cfg.Workers
 	c.in.splitter.SetMaxPacket(cfg.Local.MaxMessageSize + maxEnvelope)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.workRef = c.work
@@ -182,6 +185,16 @@ func (c *Conn) Start() {
 	c.mu.Unlock()
 }
 
+// Serve is Start on the calling goroutine, which works for the connection until
+// others do all that there is to do. It saves waking another one.
+func (c *Conn) Serve() {
+	c.mu.Lock()
+	c.todo.searching = true
+	c.todo.working++
+	c.mu.Unlock()
+	c.work()
+}
+
 // RemoteAddr returns the other side's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
@@ -194,6 +207,19 @@ func (c *Conn) Plain() bool { return c.cfg.Plain }
 // Context returns a context that ends with the connection; [context.Cause] then
 // tells why, with an [*packetrpc.Error] of [packetrpc.CodeUnavailable].
 func (c *Conn) Context() context.Context { return c.ctx }
+
+// AfterEnd lets a worker call f when the connection has ended, at once if it
+// has. It is what [context.AfterFunc] does with the connection's context, for
+// less, and may be called once. Wait does not wait for f.
+func (c *Conn) AfterEnd(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended != nil {
+		c.cfg.Workers.run(f)
+		return
+	}
+	c.epilogue = f
+}
 
 // Drain tells the other side to open no new calls here, and refuses those that
 // come nevertheless. Calls that run or wait are finished.
@@ -228,16 +254,34 @@ func (c *Conn) settled() {
 // Close ends the connection: running handlers' contexts are cancelled, calls
 // fail. Where the other side still reads it is told the reason. Close does not
 // wait; a second one does nothing.
-func (c *Conn) Close(reason string) {
+func (c *Conn) Close(reason string) { c.shut(reason, closedHere(reason)) }
+
+// CloseAndWait is Close and then Wait, without waking a goroutine for the former.
+func (c *Conn) CloseAndWait(reason string) {
+	if cause := closedHere(reason); c.sayGoodBye(reason, cause) {
+		c.partWith(cause)
+	}
+	c.Wait()
+}
+
+func closedHere(reason string) *packetrpc.Error {
 	text := "closed by this side"
 	if reason != "" {
 		text += ": " + reason
 	}
-	c.shut(reason, packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(text)))
+	return packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(text))
 }
 
-// shut says good-bye and terminates.
+// shut says good-bye and lets a worker terminate.
 func (c *Conn) shut(reason string, cause *packetrpc.Error) {
+	if c.sayGoodBye(reason, cause) {
+		c.cfg.Workers.run(func() { c.partWith(cause) })
+	}
+}
+
+// sayGoodBye queues the last packet and reports whether that was to be done. If
+// so, the caller sees to it that partWith is called.
+func (c *Conn) sayGoodBye(reason string, cause *packetrpc.Error) bool {
 	c.mu.Lock()
 	first := c.closing == nil && c.ended == nil
 	if first {
@@ -245,34 +289,35 @@ func (c *Conn) shut(reason string, cause *packetrpc.Error) {
 		c.todo.working++
 	}
 	c.mu.Unlock()
-	if !first {
-		return
+	if !first || c.cfg.Plain {
+		return first
 	}
-	if !c.cfg.Plain {
+	if _, halves := c.nc.(halfCloser); reason != "" || !halves {
+		// The end of the bytes says as much as this packet without a reason.
 		c.out.control(c.form, &packet.Packet{Kind: packet.KindClose, Reason: reason})
 	}
-	c.cfg.Workers.run(func() {
-		c.partWith(cause)
-		c.mu.Lock()
-		c.leave()
-	})
+	return true
 }
+
+// halfCloser is a net.Conn whose sending direction can be closed by itself.
+type halfCloser interface{ CloseWrite() error }
 
 // partWith lets the last packets leave and the other side close first, so that
 // closing the socket cannot destroy what it has not read yet.
 func (c *Conn) partWith(cause *packetrpc.Error) {
-	ctx, cancel := context.WithTimeout(c.ctx, farewell)
-	defer cancel()
-	c.nc.SetWriteDeadline(time.Now().Add(farewell))
+	limit := time.AfterFunc(farewell, func() { c.terminate(cause) })
+	defer limit.Stop()
 	c.out.mu.Lock()
 	last := c.out.queued
 	c.out.mu.Unlock()
 	c.out.flush()
-	_ = c.out.await(ctx, last)
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		<-ctx.Done()
+	_ = c.out.await(c.ctx, last)
+	if half, ok := c.nc.(halfCloser); ok && half.CloseWrite() == nil {
+		<-c.ctx.Done()
 	}
 	c.terminate(cause)
+	c.mu.Lock()
+	c.leave()
 }
 
 // terminate ends everything at once. Only the first reason counts.
@@ -285,6 +330,7 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 	c.ended = reason
 	made := c.made.abandon()
 	taken := c.taken.abandon()
+	epilogue := c.epilogue
 	c.todo.clear()
 	c.settled()
 	c.vanish()
@@ -298,6 +344,9 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 	}
 	for _, call := range taken.all() {
 		c.endTaken(call, reason)
+	}
+	if epilogue != nil {
+		c.cfg.Workers.run(epilogue)
 	}
 }
 
@@ -359,6 +408,9 @@ func (c *Conn) vanish() {
 		case <-c.gone:
 		default:
 			close(c.gone)
+			if c.cfg.OwnWorkers {
+				c.cfg.Workers.dismiss()
+			}
 		}
 	}
 }

@@ -187,11 +187,11 @@ func openPair(t testing.TB, form packet.Form) (dialled, accepted *conn.Opening) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	dialled = conn.Open(client, form)
+	dialled = conn.Open(client, form, conn.NewWorkers())
 	if err := dialled.Send(&packet.Packet{Action: "handShake"}); err != nil {
 		t.Fatal(err)
 	}
-	accepted, err = conn.Accept(server)
+	accepted, err = conn.Accept(server, conn.NewWorkers())
 	if err != nil {
 		t.Fatal(err)
 	}

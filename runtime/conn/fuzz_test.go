@@ -107,13 +107,13 @@ func newFuzzed(t *testing.T, form packet.Form, connDialled, plain bool, workers 
 	var err error
 	if connDialled {
 		f.nc = accepting
-		opening = conn.Open(dialling, form)
+		opening = conn.Open(dialling, form, conn.NewWorkers())
 	} else {
 		if form == packet.Binary {
 			handshake = append([]byte(packet.Preface), handshake...)
 		}
 		if _, err = dialling.Write(handshake); err == nil {
-			if opening, err = conn.Accept(accepting); err == nil {
+			if opening, err = conn.Accept(accepting, conn.NewWorkers()); err == nil {
 				_, err = opening.Receive()
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"strings"
@@ -374,6 +375,40 @@ func TestCloseToldAndHeard(t *testing.T) {
 			r.conn.Wait()
 		}
 	})
+}
+
+// TestCloseWithoutReason: the end of the bytes says enough, where it can be told
+// without closing the other direction.
+func TestCloseWithoutReason(t *testing.T) {
+	checkLeaks(t)
+	for name, hide := range map[string]bool{"half-close": false, "none": true} {
+		t.Run(name, func(t *testing.T) {
+			dialling, accepting := tcpPair(t)
+			defer accepting.Close()
+			if hide {
+				dialling = struct{ net.Conn }{dialling}
+			}
+			workers := conn.NewWorkers()
+			defer workers.Close()
+			c := newConn(conn.Open(dialling, packet.JSON, workers), conn.Config{
+				Dialled: true, Local: conn.DefaultLimits(), Remote: conn.DefaultLimits(), Workers: workers})
+			c.Start()
+			ended := make(chan error, 2)
+			c.AfterEnd(func() { ended <- context.Cause(c.Context()) })
+			go c.CloseAndWait("")
+			sent, err := io.ReadAll(accepting)
+			accepting.Close()
+			if err != nil || (len(sent) > 0) != hide || hide && !strings.Contains(string(sent), `"kind":"close"`) {
+				t.Errorf("closing sent %q, %v", sent, err)
+			}
+			if reason := receive(t, ended); reason == nil {
+				t.Error("AfterEnd's function was called before the end")
+			}
+			c.AfterEnd(func() { ended <- nil })
+			receive(t, ended)
+			c.Wait()
+		})
+	}
 }
 
 // TestNoPacket: bytes of which nobody can tell where a packet ends end the

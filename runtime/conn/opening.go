@@ -13,7 +13,8 @@ import (
 
 // Opening is a connection before its handshake has succeeded: one goroutine
 // exchanges single packets of at most [packet.MaxBeforeHandshake] bytes on it.
-// Deadlines are the caller's to set, on the net.Conn.
+// Deadlines are the caller's to set, on the net.Conn. Its Workers lend what it
+// reads into, and so do they when it has become a Conn.
 type Opening struct {
 	nc      net.Conn
 	form    packet.Form
@@ -23,8 +24,8 @@ type Opening struct {
 
 // Open begins a connection that this side has dialled. The binary form's preface
 // goes out with the first packet.
-func Open(nc net.Conn, form packet.Form) *Opening {
-	o := &Opening{nc: nc, form: form, in: newReader(nc, form)}
+func Open(nc net.Conn, form packet.Form, workers *Workers) *Opening {
+	o := &Opening{nc: nc, form: form, in: newReader(nc, workers, form)}
 	if form == packet.Binary {
 		o.preface = packet.Preface
 	}
@@ -35,8 +36,8 @@ func Open(nc net.Conn, form packet.Form) *Opening {
 // first bytes, which tell the form (PROTOCOL section 2), and reads the preface.
 // When they are nothing that packetrpc speaks, it has told the other side so in a
 // line, and returns an [*packetrpc.Error] of [packetrpc.CodeInvalidArgument].
-func Accept(nc net.Conn) (*Opening, error) {
-	o := &Opening{nc: nc, in: newReader(nc, packet.Binary)}
+func Accept(nc net.Conn, workers *Workers) (*Opening, error) {
+	o := &Opening{nc: nc, in: newReader(nc, workers, packet.Binary)}
 	if err := o.in.fill(); err != nil {
 		return nil, openingError(err)
 	}

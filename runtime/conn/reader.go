@@ -2,6 +2,7 @@ package conn
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 
@@ -32,8 +33,8 @@ type reader struct {
 	drops   packet.Kind
 }
 
-func newReader(nc net.Conn, form packet.Form) *reader {
-	return &reader{source: newSource(nc), splitter: newSplitter(form)}
+func newReader(nc net.Conn, workers *Workers, form packet.Form) *reader {
+	return &reader{source: newSource(nc, workers), splitter: newSplitter(form)}
 }
 
 func newSplitter(form packet.Form) packet.Splitter {
@@ -150,17 +151,20 @@ func (c *Conn) paused() bool {
 // closed its sending side its replies.
 func (c *Conn) readingEnded(err error) {
 	c.in.over = true
-	reason := packetrpc.Errorf(packetrpc.CodeUnavailable, "reading failed: %w", err)
-	if errors.Is(err, io.EOF) {
-		reason = packetrpc.NewError(packetrpc.CodeUnavailable, errors.New("closed by the other side"))
+	atEnd := errors.Is(err, io.EOF)
+	if atEnd {
+		err = errors.New("closed by the other side")
+	} else {
+		err = fmt.Errorf("reading failed: %w", err)
 	}
+	reason := packetrpc.NewError(packetrpc.CodeUnavailable, err)
 	c.mu.Lock()
 	if c.closing != nil {
 		c.mu.Unlock()
 		c.terminate(c.closing)
 		return
 	}
-	patient := c.cfg.Plain && errors.Is(err, io.EOF) && c.taken.open > 0
+	patient := c.cfg.Plain && atEnd && c.taken.open > 0
 	if patient {
 		c.taken.departure = reason
 	}

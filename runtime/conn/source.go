@@ -30,7 +30,7 @@ type source struct {
 	nc     net.Conn
 	socket syscall.RawConn       // nil for others than the system's sockets
 	try    func(fd uintptr) bool // tryRead, made a func value once
-	lender *Workers              // nil until the handshake has succeeded
+	lender *Workers
 
 	buf        *buffer // all of its bytes can be read into; nil when nothing is unread
 	start, end int     // what is unread
@@ -40,8 +40,8 @@ type source struct {
 	err error
 }
 
-func newSource(nc net.Conn) source {
-	return source{nc: nc, socket: systemSocket(nc), size: readBuffer}
+func newSource(nc net.Conn, lender *Workers) source {
+	return source{nc: nc, socket: systemSocket(nc), lender: lender, size: readBuffer}
 }
 
 func (s *source) unread() []byte {
@@ -131,10 +131,10 @@ func (s *source) makeRoom() {
 		}
 		return
 	}
-	larger := s.borrow(size)
-	s.start, s.end = 0, copy(larger.bytes, unread)
-	s.giveBack()
-	s.buf = larger
+	other := s.lender.readBuffer(size)
+	n := copy(other.bytes, unread)
+	s.drop()
+	s.buf, s.end = other, n
 }
 
 func grown(size int) int {
@@ -144,24 +144,10 @@ func grown(size int) int {
 	return size * 2
 }
 
-// drop forgets what is unread, and the buffer, which an Opening keeps however.
+// drop forgets what is unread and gives the buffer back.
 func (s *source) drop() {
-	s.start, s.end = 0, 0
-	if s.lender != nil {
-		s.giveBack()
-	}
-}
-
-func (s *source) borrow(size int) *buffer {
-	if s.lender == nil {
-		return &buffer{make([]byte, size)}
-	}
-	return s.lender.readBuffer(size)
-}
-
-func (s *source) giveBack() {
-	if s.lender != nil && s.buf != nil {
+	if s.buf != nil {
 		s.lender.releaseRead(s.buf)
 	}
-	s.buf = nil
+	s.buf, s.start, s.end = nil, 0, 0
 }

@@ -33,8 +33,7 @@ func sourcePair(t *testing.T, memory bool) (*source, net.Conn) {
 		near.Close()
 		far.Close()
 	})
-	s := newSource(near)
-	s.lender = NewWorkers()
+	s := newSource(near, NewWorkers())
 	return &s, far
 }
 
@@ -202,7 +201,7 @@ func (r *ownRead) Read(b []byte) (int, error) {
 func TestOwnReadIsNotPassedBy(t *testing.T) {
 	plain, far := sourcePair(t, false)
 	own := &ownRead{TCPConn: plain.nc.(*net.TCPConn)}
-	s := newSource(own)
+	s := newSource(own, NewWorkers())
 	far.Write([]byte{'o' ^ 0xff, 'k' ^ 0xff})
 	await(t, &s, 2)
 	if string(s.unread()) != "ok" || own.reads != 2 {

@@ -24,7 +24,9 @@ type Workers struct {
 // NewWorkers returns a set without goroutines; they come with the work.
 func NewWorkers() *Workers { return new(Workers) }
 
-// run lets a warm goroutine call work, or a new one. It never waits.
+// Run lets a warm goroutine call work, or a new one. It never waits.
+func (w *Workers) Run(work func()) { w.run(work) }
+
 func (w *Workers) run(work func()) {
 	w.mu.Lock()
 	if n := len(w.idle); n > 0 {
@@ -67,14 +69,19 @@ func (w *Workers) rest(next chan func()) bool {
 // Close lets the idle goroutines end and waits for the others, so the
 // connections that use them must have been closed before.
 func (w *Workers) Close() {
+	w.dismiss()
+	w.all.Wait()
+}
+
+// dismiss lets the idle goroutines end, and the others when they become idle.
+func (w *Workers) dismiss() {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.closed = true
 	for _, warm := range w.idle {
 		warm <- nil
 	}
 	w.idle = nil
-	w.mu.Unlock()
-	w.all.Wait()
 }
 
 // maxPooledBuffer keeps rare huge messages from being held for ever.

@@ -82,14 +82,13 @@ func (h *handshake) run() (*member, error) {
 		s.registry.release()
 		return nil, err
 	}
-	h.nc.SetDeadline(time.Time{})
 	return m, nil
 }
 
 // receive waits for the client's handshake. In the JSON form, which people type,
 // it asks for one when something else comes.
 func (h *handshake) receive() (session.Request, error) {
-	opening, err := conn.Accept(h.nc)
+	opening, err := conn.Accept(h.nc, h.server.workers)
 	if err != nil {
 		h.told = !isTimeout(err)
 		return session.Request{}, err
@@ -246,7 +245,11 @@ func isGone(err error) bool {
 // calls be handled. The calling goroutine is counted in s.running.
 func (s *Server) admit(m *member) {
 	err := s.registry.add(m) // first, so that a client that has its answer is in there
-	m.conn.Start()
+	if s.options.connected == nil {
+		defer m.conn.Serve() // this goroutine has nothing else to do
+	} else {
+		m.conn.Start() // the hook may call the client
+	}
 	if err != nil {
 		m.conn.Close(shuttingDown)
 	} else {
@@ -254,7 +257,7 @@ func (s *Server) admit(m *member) {
 	}
 	close(m.ready)
 	s.running.Add(1)
-	context.AfterFunc(m.conn.Context(), func() {
+	m.conn.AfterEnd(func() {
 		defer s.running.Done()
 		s.left(m, err == nil)
 	})

@@ -144,10 +144,10 @@ func (s *Server) welcome(nc net.Conn) {
 		nc.Close()
 		return
 	}
-	go func() {
+	s.workers.Run(func() {
 		defer s.running.Done()
 		s.serveHandshake(nc, origin)
-	}()
+	})
 }
 
 // run counts one more goroutine, unless the server shuts down.

@@ -56,8 +56,12 @@ func Local(addr net.Addr) bool {
 
 // IP returns the IP address of addr, if it has one.
 func IP(addr net.Addr) (netip.Addr, bool) {
-	if addr == nil {
+	switch addr := addr.(type) {
+	case nil:
 		return netip.Addr{}, false
+	case *net.TCPAddr: // the usual case, which need not be printed to be read
+		ip := addr.AddrPort().Addr()
+		return ip.Unmap(), ip.IsValid()
 	}
 	parsed, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
