@@ -259,7 +259,7 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 	case p.More || call.method.Stream != nil || len(p.Data) > decodeAtOnce:
 		call.box = c.newInbox(call.id)
 		if p.CallID == 0 || p.Kind == packet.KindOneWay {
-			call.box = newInbox(&c.account, 0, nil) // the lane's window governs
+			call.box = newInbox(c.cfg.Workers, &c.account, 0, nil) // the lane's window governs
 		}
 		if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
 			return err

@@ -137,9 +137,10 @@ func (t *takenCall) takeRequest() *packetrpc.Error {
 		return packetrpc.AsError(err)
 	}
 	request := t.method.NewRequest()
-	if err := t.conn.decodeRequest(data, request); err != nil {
-		return err
+	failure := t.conn.decodeRequest(data, request)
+	t.box.done()
+	if failure == nil {
+		t.request = request
 	}
-	t.request = request
-	return nil
+	return failure
 }

@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"sync"
@@ -26,6 +25,7 @@ const maxCallWindow = 1 << 20
 // Small messages lie one behind the other in one slice, which the taking side
 // swaps for an empty one: a stream costs one lock for many messages.
 type inbox struct {
+	lender  *Workers
 	account *account
 	grant   func(credit int) // gives the call's sender credit
 	wake    chan struct{}    // has a value when something new is there
@@ -34,14 +34,17 @@ type inbox struct {
 	taking []byte
 	spare  []byte
 	bigs   []bigMessage
+	lent   *buffer // the big message that has been taken last
 
 	// mu guards what follows.
 	mu     sync.Mutex
 	filled []byte       // small messages, each behind its length in 4 bytes; bigMark stands for a big one
 	big    []bigMessage // the big ones, in order
 	part   bigMessage   // one that has not arrived whole
-	end    error        // io.EOF, or why the call failed; nothing arrives after it
-	meta   packetrpc.Metadata
+
+	reserved int   // how much room was made for part
+	end      error // io.EOF, or why the call failed; nothing arrives after it
+	meta     packetrpc.Metadata
 
 	window   int  // what the sender's credit may be; 0 is endless
 	credit   int  // what it is now, as far as this side knows
@@ -57,43 +60,58 @@ type inbox struct {
 
 const bigMark = ^uint32(0)
 
-// bigMessage is a large message in chunks, so that the reading goroutine, which
-// puts it together, never copies more than has just arrived. Who takes it joins
-// them.
-type bigMessage [][]byte
+// bigMessage is a large message in chunks: one if its sender has told its size,
+// otherwise several, so that the reading goroutine, which puts it together, never
+// copies more than has just arrived.
+type bigMessage []*buffer
 
-// maxChunk is how large a chunk is at most, unless a larger packet fills it.
+// maxChunk is how large a chunk is at most, unless a packet is larger.
 const maxChunk = 1 << 20
 
 func (m bigMessage) size() (size int) {
 	for _, chunk := range m {
-		size += len(chunk)
+		size += len(chunk.bytes)
 	}
 	return size
 }
 
-// add appends a copy of data.
-func (m *bigMessage) add(data []byte) {
+// add appends a copy of data. What it borrows has at least so much room.
+func (m *bigMessage) add(lender *Workers, data []byte, room int) {
 	if last := len(*m) - 1; last >= 0 {
 		chunk := (*m)[last]
-		n := copy(chunk[len(chunk):cap(chunk)], data)
-		(*m)[last], data = chunk[:len(chunk)+n], data[n:]
+		begun := len(chunk.bytes)
+		n := min(cap(chunk.bytes)-begun, len(data))
+		chunk.bytes, data = append(chunk.bytes, data[:n]...), data[n:]
 	}
-	if len(data) > 0 {
-		chunk := make([]byte, 0, max(len(data), min(m.size(), maxChunk)))
-		*m = append(*m, append(chunk, data...))
+	if len(data) > 0 || *m == nil {
+		chunk := lender.borrow(max(len(data), room, min(m.size(), maxChunk)))
+		chunk.bytes = append(chunk.bytes[:0], data...)
+		*m = append(*m, chunk)
 	}
 }
 
-func (m bigMessage) join() []byte {
+// join returns the message as a whole, for its receiver to give back.
+func (m bigMessage) join(lender *Workers) *buffer {
 	if len(m) == 1 {
 		return m[0]
 	}
-	return bytes.Join(m, nil)
+	whole := lender.borrow(m.size())
+	whole.bytes = whole.bytes[:0]
+	for _, chunk := range m {
+		whole.bytes = append(whole.bytes, chunk.bytes...)
+	}
+	m.giveBack(lender)
+	return whole
 }
 
-func newInbox(a *account, window int, grant func(int)) *inbox {
-	return &inbox{account: a, window: window, credit: window, grant: grant, wake: make(chan struct{}, 1)}
+func (m bigMessage) giveBack(lender *Workers) {
+	for _, chunk := range m {
+		lender.giveBack(chunk)
+	}
+}
+
+func newInbox(lender *Workers, a *account, window int, grant func(int)) *inbox {
+	return &inbox{lender: lender, account: a, window: window, credit: window, grant: grant, wake: make(chan struct{}, 1)}
 }
 
 // put adds a packet's data to the inbox: a message, or a part of one. It returns
@@ -107,13 +125,13 @@ func (b *inbox) put(p *packet.Packet, limit int) *packetrpc.Error {
 		b.account.arrived(charge, 0)
 		return nil
 	}
-	if err := b.admit(len(data), charge, limit); err != nil {
+	if err := b.admit(max(len(data), int(min(p.MessageSize, maxWindow))), charge, limit); err != nil {
 		b.mu.Unlock()
 		return err
 	}
 	switch {
 	case p.More:
-		b.putPart(data, charge) // unlocks
+		b.putPart(data, charge, int(p.MessageSize)) // unlocks
 	case b.part != nil:
 		b.putWhole(data, charge) // unlocks
 	default:
@@ -144,9 +162,16 @@ func (b *inbox) admit(n, charge, limit int) *packetrpc.Error {
 }
 
 // putPart keeps a part and gives its credit back at once if the message is what
-// the taking side waits for: it could not be completed otherwise.
-func (b *inbox) putPart(data []byte, charge int) {
-	b.part.add(data)
+// the taking side waits for: it could not be completed otherwise. There is room for
+// the whole message from the start if its size was told and the connection's budget
+// allows.
+func (b *inbox) putPart(data []byte, charge, whole int) {
+	if b.part == nil && whole > len(data) && b.account.incomplete(b, whole) {
+		b.reserved = whole
+		b.part.add(b.lender, data, whole)
+	} else {
+		b.part.add(b.lender, data, 0)
+	}
 	b.withheld += charge
 	b.mu.Unlock()
 	b.account.arrived(charge, 0)
@@ -160,7 +185,7 @@ func (b *inbox) putPart(data []byte, charge int) {
 func (b *inbox) progress() {
 	b.mu.Lock()
 	credit := 0
-	if b.part != nil && b.held == 0 && b.window > 0 && b.account.incomplete(b, b.part.size()) {
+	if b.part != nil && b.held == 0 && b.window > 0 && b.account.incomplete(b, max(b.part.size(), b.reserved)) {
 		credit, b.withheld = b.withheld, 0
 	}
 	b.giveBack(credit) // unlocks
@@ -168,10 +193,10 @@ func (b *inbox) progress() {
 
 // putWhole turns the parts into a message.
 func (b *inbox) putWhole(data []byte, charge int) {
-	b.part.add(data)
+	b.part.add(b.lender, data, 0)
 	size := b.part.size()
 	b.storeBig(b.part)
-	b.part = nil
+	b.part, b.reserved = nil, 0
 	b.debt += b.withheld + charge
 	b.withheld = 0
 	b.held += size
@@ -184,7 +209,9 @@ func (b *inbox) putWhole(data []byte, charge int) {
 // store puts a copy of a message behind the others. The lock is held.
 func (b *inbox) store(data []byte) {
 	if len(data) > maxInlineMessage {
-		b.storeBig(bigMessage{bytes.Clone(data)})
+		var message bigMessage
+		message.add(b.lender, data, 0)
+		b.storeBig(message)
 		return
 	}
 	b.filled = binary.LittleEndian.AppendUint32(b.filled, uint32(len(data)))
@@ -235,7 +262,8 @@ func (b *inbox) finish(end error) {
 		return
 	}
 	b.end = end
-	b.part = nil
+	b.part.giveBack(b.lender)
+	b.part, b.reserved = nil, 0
 	b.mu.Unlock()
 	b.account.complete(b)
 	b.signal()
@@ -250,6 +278,9 @@ func (b *inbox) discard(end error) {
 	}
 	held := b.held
 	b.held = 0
+	for _, message := range b.big {
+		message.giveBack(b.lender)
+	}
 	b.filled, b.big = nil, nil
 	b.mu.Unlock()
 	if held > 0 {
@@ -287,6 +318,7 @@ func (b *inbox) signal() {
 // take returns the next message, which is valid until the next call, or the end.
 // Before it waits it calls idle.
 func (b *inbox) take(ctx context.Context, idle func()) ([]byte, error) {
+	b.done()
 	for {
 		if len(b.taking) > 0 {
 			return b.pop(), nil
@@ -307,14 +339,22 @@ func (b *inbox) take(ctx context.Context, idle func()) ([]byte, error) {
 	}
 }
 
+// done says that what was taken last is not needed any more.
+func (b *inbox) done() {
+	if b.lent != nil {
+		b.lender.giveBack(b.lent)
+		b.lent = nil
+	}
+}
+
 // pop returns the first message of those that have been swapped out.
 func (b *inbox) pop() (data []byte) {
 	n := binary.LittleEndian.Uint32(b.taking)
 	b.taking = b.taking[4:]
 	if n == bigMark {
-		data, b.bigs[0] = b.bigs[0].join(), nil
+		b.lent = b.bigs[0].join(b.lender)
 		b.bigs = b.bigs[1:]
-		return data
+		return b.lent.bytes
 	}
 	data, b.taking = b.taking[:n:n], b.taking[n:]
 	return data

@@ -104,7 +104,7 @@ func (c *Conn) begin(ctx context.Context, spec *packetrpc.Spec, response proto.M
 }
 
 func (c *Conn) newInbox(id uint64) *inbox {
-	return newInbox(&c.account, c.cfg.Local.CallWindow, func(credit int) { c.sendCredit(id, credit) })
+	return newInbox(c.cfg.Workers, &c.account, c.cfg.Local.CallWindow, func(credit int) { c.sendCredit(id, credit) })
 }
 
 // callable refuses calls that need not be tried.
@@ -310,6 +310,7 @@ func (c *Conn) reply(ctx context.Context, call *madeCall) error {
 		var data []byte
 		if data, err = call.box.take(ctx, func() {}); err == nil {
 			err = c.decode(data, call.response)
+			call.box.done()
 		}
 	case call.large != nil:
 		err = c.decode(call.large, call.response)

@@ -25,8 +25,9 @@ func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, s
 	if err := metadataFits(p.Metadata); err != nil {
 		return err
 	}
+	size := 0
 	if c.form == packet.Binary {
-		size := packet.Size(message)
+		size = packet.Size(message)
 		if err := c.fits(size); err != nil {
 			return err
 		}
@@ -37,10 +38,10 @@ func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, s
 			return c.encode(window, p, spec, message, size) // unlocks
 		}
 	}
-	encoded := c.cfg.Workers.buffer()
-	defer c.cfg.Workers.release(encoded)
+	encoded := c.cfg.Workers.borrow(size)
+	defer c.cfg.Workers.giveBack(encoded)
 	var err error
-	encoded.bytes, err = packet.AppendMessage(c.form, encoded.bytes, message)
+	encoded.bytes, err = packet.AppendMessage(c.form, encoded.bytes[:0], message)
 	if err != nil {
 		return marshalError(err)
 	}
@@ -85,6 +86,9 @@ func (c *Conn) sendEncoded(ctx context.Context, window *sendWindow, p *packet.Pa
 		p.Data, p.More = data, false
 		if c.form == packet.Binary && len(data) > lastFragmentMax {
 			p.Data, p.More = data[:fragmentSize], true
+			if first {
+				p.MessageSize = uint64(len(data))
+			}
 		}
 		data = data[len(p.Data):]
 		if first && spec != nil {

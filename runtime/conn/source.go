@@ -13,10 +13,9 @@ const (
 	// readBufferMax, and one that would have fitted the next smaller size by one
 	// into that. A packet larger than readBufferMax has a buffer of its own, which
 	// grows as its bytes arrive.
-	readBuffer      = 2 << 10
-	readBufferStep  = 4
-	readBufferMax   = 128 << 10
-	readBufferSizes = 4
+	readBuffer     = 2 << 10
+	readBufferStep = 4
+	readBufferMax  = 128 << 10
 )
 
 // source is where a connection's bytes come from, and those of them that have
@@ -131,7 +130,7 @@ func (s *source) makeRoom() {
 		}
 		return
 	}
-	other := s.lender.readBuffer(size)
+	other := s.lender.borrow(size)
 	n := copy(other.bytes, unread)
 	s.drop()
 	s.buf, s.end = other, n
@@ -147,7 +146,7 @@ func grown(size int) int {
 // drop forgets what is unread and gives the buffer back.
 func (s *source) drop() {
 	if s.buf != nil {
-		s.lender.releaseRead(s.buf)
+		s.lender.giveBack(s.buf)
 	}
 	s.buf, s.start, s.end = nil, 0, 0
 }

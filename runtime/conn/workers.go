@@ -11,9 +11,8 @@ const maxIdleWorkers = 64
 // right size, and waking it costs half of starting one. The number that run is
 // bounded by the connections' own limits.
 type Workers struct {
-	buffers sync.Pool                  // of *buffer, for messages on their way out
-	calls   sync.Pool                  // of *madeCall, which are unary and have been answered
-	reads   [readBufferSizes]sync.Pool // of *buffer, to read into; see readPool
+	buffers
+	calls sync.Pool // of *madeCall, which are unary and have been answered
 
 	mu     sync.Mutex
 	idle   []chan func() // the latest first, whose stack is the warmest
@@ -84,28 +83,6 @@ func (w *Workers) dismiss() {
 	w.idle = nil
 }
 
-// maxPooledBuffer keeps rare huge messages from being held for ever.
-const maxPooledBuffer = 1 << 20
-
-// buffer is a byte slice that goes round: it has one owner at a time, who gives
-// it back when it holds nothing that is needed.
-type buffer struct{ bytes []byte }
-
-// buffer returns an empty buffer, to be given back with release.
-func (w *Workers) buffer() *buffer {
-	if b, ok := w.buffers.Get().(*buffer); ok {
-		return b
-	}
-	return new(buffer)
-}
-
-func (w *Workers) release(b *buffer) {
-	if cap(b.bytes) <= maxPooledBuffer {
-		b.bytes = b.bytes[:0]
-		w.buffers.Put(b)
-	}
-}
-
 // call returns an empty call, to be given back with recycle if nobody else knows
 // it any more.
 func (w *Workers) call() *madeCall {
@@ -118,33 +95,4 @@ func (w *Workers) call() *madeCall {
 func (w *Workers) recycle(call *madeCall) {
 	*call = madeCall{done: call.done}
 	w.calls.Put(call)
-}
-
-// readBuffer returns a buffer to read into, to be given back with releaseRead.
-func (w *Workers) readBuffer(size int) *buffer {
-	if pool := w.readPool(size); pool != nil {
-		if b, ok := pool.Get().(*buffer); ok {
-			return b
-		}
-	}
-	return &buffer{make([]byte, size)}
-}
-
-func (w *Workers) releaseRead(b *buffer) {
-	if pool := w.readPool(len(b.bytes)); pool != nil {
-		pool.Put(b)
-	}
-}
-
-// readPool returns where buffers of a size wait, or nil where they do not, which
-// keeps rare huge ones from being held for ever.
-func (w *Workers) readPool(size int) *sync.Pool {
-	pooled := readBuffer
-	for i := range w.reads {
-		if size == pooled {
-			return &w.reads[i]
-		}
-		pooled *= readBufferStep
-	}
-	return nil
 }

@@ -179,7 +179,7 @@ func (w *writer) size() int {
 // put. The lock is held.
 func (w *writer) bytes() []byte {
 	if w.queue == nil {
-		w.queue = w.workers.buffer()
+		w.queue = w.workers.borrowQueue()
 	}
 	return w.queue.bytes
 }
@@ -272,7 +272,7 @@ func (w *writer) resume() {
 		err := w.write(batch.bytes)
 		w.mu.Lock()
 		w.wrote(len(batch.bytes))
-		w.workers.release(batch)
+		w.workers.giveBackQueue(batch)
 		if err != nil || w.size() == 0 {
 			w.flushing = false
 			w.mu.Unlock()

@@ -36,6 +36,7 @@ const (
 	fieldRetryAfter   = 18
 	fieldMayHaveRun   = 19
 	fieldSealed       = 20
+	fieldMessageSize  = 21
 )
 
 // AppendBinary appends p in the binary form, behind its length; see "4. Binary
@@ -100,6 +101,7 @@ func appendFields(dst []byte, p *Packet) []byte {
 	}
 	dst = appendUint(dst, fieldCallID, p.CallID)
 	dst = appendBool(dst, fieldMore, p.More)
+	dst = appendUint(dst, fieldMessageSize, p.MessageSize)
 	dst = appendUint(dst, fieldActionNumber, uint64(p.ActionNumber))
 	dst = appendText(dst, fieldAction, p.Action)
 	if p.Created > 0 {
@@ -317,6 +319,8 @@ func (p *Packet) setNumber(number protowire.Number, v uint64) {
 		p.MayHaveRun = v != 0
 	case fieldSealed:
 		p.Sealed = v != 0
+	case fieldMessageSize:
+		p.MessageSize = v
 	}
 }
 

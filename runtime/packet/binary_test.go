@@ -50,6 +50,7 @@ func toProto(p *packet.Packet) *packetrpcv1.Packet {
 		RetryAfter:   micros(p.RetryAfter),
 		MayHaveRun:   p.MayHaveRun,
 		Sealed:       p.Sealed,
+		MessageSize:  p.MessageSize,
 	}
 	for key, value := range p.Metadata.All() {
 		m.Metadata = append(m.Metadata, &packetrpcv1.Metadata{Key: key, Value: value})
@@ -151,7 +152,7 @@ func TestBinaryIsProtobuf(t *testing.T) {
 	r := random{rand.New(rand.NewPCG(1, 2))}
 	for range 1000 {
 		p := r.packet()
-		p.More, p.Data = r.some(), r.bytes(20000>>r.IntN(15))
+		p.More, p.MessageSize, p.Data = r.some(), r.number(), r.bytes(20000>>r.IntN(15))
 		want := normalize(toProto(p))
 
 		// Written by this package, read by protobuf.

@@ -17,7 +17,7 @@ import (
 func TestAppendJSON(t *testing.T) {
 	p := full()
 	p.Action = "SEND"
-	p.More = true
+	p.More, p.MessageSize = true, 1000
 	for _, test := range []struct {
 		name string
 		p    *packet.Packet

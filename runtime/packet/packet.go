@@ -187,6 +187,9 @@ type Packet struct {
 	MayHaveRun bool
 	// Sealed says that the data is encrypted to the receiver's key.
 	Sealed bool
+	// MessageSize is how many bytes the whole message has, on the first packet of
+	// several that carry it; 0 is not known. Like More it has no JSON form.
+	MessageSize uint64
 
 	lastAction, lastToken string
 }

@@ -292,7 +292,10 @@ type Packet struct {
 	// trying again may do it twice.
 	MayHaveRun bool `protobuf:"varint,19,opt,name=may_have_run,json=mayHaveRun,proto3" json:"may_have_run,omitempty"`
 	// "sealed": the data is encrypted to the receiver's key.
-	Sealed        bool `protobuf:"varint,20,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	Sealed bool `protobuf:"varint,20,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// "message-size": how many bytes the whole message has, on the first packet of
+	// several that carry it. Binary form only.
+	MessageSize   uint64 `protobuf:"varint,21,opt,name=message_size,json=messageSize,proto3" json:"message_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -467,6 +470,13 @@ func (x *Packet) GetSealed() bool {
 	return false
 }
 
+func (x *Packet) GetMessageSize() uint64 {
+	if x != nil {
+		return x.MessageSize
+	}
+	return 0
+}
+
 // Metadata is one key with one value. A key may occur several times.
 type Metadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -526,7 +536,7 @@ var File_packetrpc_v1_packet_proto protoreflect.FileDescriptor
 
 const file_packetrpc_v1_packet_proto_rawDesc = "" +
 	"\n" +
-	"\x19packetrpc/v1/packet.proto\x12\fpacketrpc.v1\x1a\x19google/protobuf/any.proto\"\xed\x04\n" +
+	"\x19packetrpc/v1/packet.proto\x12\fpacketrpc.v1\x1a\x19google/protobuf/any.proto\"\x90\x05\n" +
 	"\x06Packet\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x18\n" +
@@ -550,7 +560,8 @@ const file_packetrpc_v1_packet_proto_rawDesc = "" +
 	"retryAfter\x12 \n" +
 	"\fmay_have_run\x18\x13 \x01(\bR\n" +
 	"mayHaveRun\x12\x16\n" +
-	"\x06sealed\x18\x14 \x01(\bR\x06sealed\"2\n" +
+	"\x06sealed\x18\x14 \x01(\bR\x06sealed\x12!\n" +
+	"\fmessage_size\x18\x15 \x01(\x04R\vmessageSize\"2\n" +
 	"\bMetadata\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value*\xf8\x01\n" +
