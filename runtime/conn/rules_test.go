@@ -176,6 +176,12 @@ func TestOversizedMessages(t *testing.T) {
 				r.oversized(func(p *packet.Packet) []*packet.Packet { return []*packet.Packet{p} }, large)
 				if form == packet.Binary {
 					r.oversized(func(p *packet.Packet) []*packet.Packet { return fragments(p, 30<<10) }, large)
+					// One that says so at once is refused at once.
+					r.oversized(func(p *packet.Packet) []*packet.Packet {
+						first := *p
+						first.Data, first.More, first.MessageSize = p.Data[:10], true, uint64(len(large))
+						return []*packet.Packet{&first}
+					}, large)
 				}
 				r.released(beside)
 				if len(r.service.started) > 0 {
@@ -187,6 +193,42 @@ func TestOversizedMessages(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestMessageSizes: what is told of a message's size makes room for it and nothing
+// more. A wrong one does no harm, and many that are never completed are not believed.
+func TestMessageSizes(t *testing.T) {
+	large := strings.Repeat("x", 300<<10)
+	for name, told := range map[string]int{"nothing": 0, "too little": 70 << 10, "the size": 300<<10 + 4, "too much": 3 << 20} {
+		t.Run(name, func(t *testing.T) {
+			checkLeaks(t)
+			r := newRaw(t, packet.Binary, false, nil)
+			for range 3 { // buffers are used again
+				id := r.newID()
+				parts := fragments(r.request(id, size, large), 64<<10)
+				parts[0].MessageSize = uint64(told)
+				r.send(parts...)
+				if got := r.text(r.want(packet.KindResponse, id)); got != fmt.Sprint(len(large)) {
+					t.Fatalf("%s bytes arrived", got)
+				}
+			}
+		})
+	}
+	t.Run("never completed", func(t *testing.T) {
+		checkLeaks(t)
+		r := newRaw(t, packet.Binary, false, nil)
+		before := heap()
+		for range 500 {
+			part := r.request(r.newID(), size, "x")
+			part.More, part.MessageSize = true, 4<<20
+			r.send(part)
+		}
+		r.sync()
+		if after := heap(); after > before+50<<20 {
+			t.Fatalf("%d MiB are kept", (after-before)>>20)
+		}
+		r.fresh()
+	})
 }
 
 // fragments cuts a packet's message into parts.
