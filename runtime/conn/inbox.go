@@ -2,16 +2,11 @@ package conn
 
 import (
 	"context"
-	"encoding/binary"
 	"sync"
 
 	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
-
-// maxInlineMessage is where a message keeps its own memory instead of being
-// copied among others.
-const maxInlineMessage = 8 << 10
 
 // maxCallWindow is how far the window of a call grows by itself.
 const maxCallWindow = 1 << 20
@@ -22,28 +17,22 @@ const maxCallWindow = 1 << 20
 // other takes from it, and neither ever waits for the other while it holds the
 // lock.
 //
-// Small messages lie one behind the other in one slice, which the taking side
-// swaps for an empty one: a stream costs one lock for many messages.
+// The taking side swaps all that has arrived for nothing: a stream costs one lock
+// for many messages.
 type inbox struct {
 	lender  *Workers
 	account *account
 	grant   func(credit int) // gives the call's sender credit
 	wake    chan struct{}    // has a value when something new is there
 
-	// What has been swapped out belongs to the goroutine that takes.
-	taking []byte
-	spare  []byte
-	bigs   []bigMessage
-	lent   *buffer // the big message that has been taken last
+	taking messages // belongs to the goroutine that takes
 
 	// mu guards what follows.
-	mu     sync.Mutex
-	filled []byte       // small messages, each behind its length in 4 bytes; bigMark stands for a big one
-	big    []bigMessage // the big ones, in order
-	part   bigMessage   // one that has not arrived whole
-
-	reserved int   // how much room was made for part
-	end      error // io.EOF, or why the call failed; nothing arrives after it
+	mu       sync.Mutex
+	filled   messages
+	part     bigMessage // a message that has not arrived whole
+	reserved int        // how much room was made for it
+	end      error      // io.EOF, or why the call failed; nothing arrives after it
 	meta     packetrpc.Metadata
 
 	window   int  // what the sender's credit may be; 0 is endless
@@ -56,58 +45,6 @@ type inbox struct {
 
 	listed   bool // it is in account.parts, with so many bytes; the account's lock
 	listSize int  // guards both
-}
-
-const bigMark = ^uint32(0)
-
-// bigMessage is a large message in chunks: one if its sender has told its size,
-// otherwise several, so that the reading goroutine, which puts it together, never
-// copies more than has just arrived.
-type bigMessage []*buffer
-
-// maxChunk is how large a chunk is at most, unless a packet is larger.
-const maxChunk = 1 << 20
-
-func (m bigMessage) size() (size int) {
-	for _, chunk := range m {
-		size += len(chunk.bytes)
-	}
-	return size
-}
-
-// add appends a copy of data. What it borrows has at least so much room.
-func (m *bigMessage) add(lender *Workers, data []byte, room int) {
-	if last := len(*m) - 1; last >= 0 {
-		chunk := (*m)[last]
-		begun := len(chunk.bytes)
-		n := min(cap(chunk.bytes)-begun, len(data))
-		chunk.bytes, data = append(chunk.bytes, data[:n]...), data[n:]
-	}
-	if len(data) > 0 || *m == nil {
-		chunk := lender.borrow(max(len(data), room, min(m.size(), maxChunk)))
-		chunk.bytes = append(chunk.bytes[:0], data...)
-		*m = append(*m, chunk)
-	}
-}
-
-// join returns the message as a whole, for its receiver to give back.
-func (m bigMessage) join(lender *Workers) *buffer {
-	if len(m) == 1 {
-		return m[0]
-	}
-	whole := lender.borrow(m.size())
-	whole.bytes = whole.bytes[:0]
-	for _, chunk := range m {
-		whole.bytes = append(whole.bytes, chunk.bytes...)
-	}
-	m.giveBack(lender)
-	return whole
-}
-
-func (m bigMessage) giveBack(lender *Workers) {
-	for _, chunk := range m {
-		lender.giveBack(chunk)
-	}
 }
 
 func newInbox(lender *Workers, a *account, window int, grant func(int)) *inbox {
@@ -135,7 +72,7 @@ func (b *inbox) put(p *packet.Packet, limit int) *packetrpc.Error {
 	case b.part != nil:
 		b.putWhole(data, charge) // unlocks
 	default:
-		b.store(data)
+		b.filled.add(b.lender, data)
 		b.held += cost(len(data))
 		b.debt += charge
 		b.mu.Unlock()
@@ -195,7 +132,7 @@ func (b *inbox) progress() {
 func (b *inbox) putWhole(data []byte, charge int) {
 	b.part.add(b.lender, data, 0)
 	size := b.part.size()
-	b.storeBig(b.part)
+	b.filled.addBig(b.lender, b.part)
 	b.part, b.reserved = nil, 0
 	b.debt += b.withheld + charge
 	b.withheld = 0
@@ -204,23 +141,6 @@ func (b *inbox) putWhole(data []byte, charge int) {
 	b.account.arrived(charge, size)
 	b.account.complete(b)
 	b.signal()
-}
-
-// store puts a copy of a message behind the others. The lock is held.
-func (b *inbox) store(data []byte) {
-	if len(data) > maxInlineMessage {
-		var message bigMessage
-		message.add(b.lender, data, 0)
-		b.storeBig(message)
-		return
-	}
-	b.filled = binary.LittleEndian.AppendUint32(b.filled, uint32(len(data)))
-	b.filled = append(b.filled, data...)
-}
-
-func (b *inbox) storeBig(message bigMessage) {
-	b.filled = binary.LittleEndian.AppendUint32(b.filled, bigMark)
-	b.big = append(b.big, message)
 }
 
 // release gives the credit of an incomplete message back if nothing whole lies
@@ -273,15 +193,12 @@ func (b *inbox) finish(end error) {
 func (b *inbox) discard(end error) {
 	b.finish(end)
 	b.mu.Lock()
-	if len(b.filled) > 0 {
+	if !b.filled.empty() {
 		b.end = end // not io.EOF: what is missing must not be taken for all there was
 	}
 	held := b.held
 	b.held = 0
-	for _, message := range b.big {
-		message.giveBack(b.lender)
-	}
-	b.filled, b.big = nil, nil
+	b.filled.drop(b.lender)
 	b.mu.Unlock()
 	if held > 0 {
 		b.account.taken(held)
@@ -320,8 +237,8 @@ func (b *inbox) signal() {
 func (b *inbox) take(ctx context.Context, idle func()) ([]byte, error) {
 	b.done()
 	for {
-		if len(b.taking) > 0 {
-			return b.pop(), nil
+		if !b.taking.empty() {
+			return b.taking.next(b.lender), nil
 		}
 		more, end := b.swap()
 		switch {
@@ -340,41 +257,19 @@ func (b *inbox) take(ctx context.Context, idle func()) ([]byte, error) {
 }
 
 // done says that what was taken last is not needed any more.
-func (b *inbox) done() {
-	if b.lent != nil {
-		b.lender.giveBack(b.lent)
-		b.lent = nil
-	}
-}
-
-// pop returns the first message of those that have been swapped out.
-func (b *inbox) pop() (data []byte) {
-	n := binary.LittleEndian.Uint32(b.taking)
-	b.taking = b.taking[4:]
-	if n == bigMark {
-		b.lent = b.bigs[0].join(b.lender)
-		b.bigs = b.bigs[1:]
-		return b.lent.bytes
-	}
-	data, b.taking = b.taking[:n:n], b.taking[n:]
-	return data
-}
+func (b *inbox) done() { b.taking.done(b.lender) }
 
 // swap takes all that has arrived out and gives the sender credit for it. It
 // reports whether there is something to take, or else how the sending ended.
 func (b *inbox) swap() (more bool, end error) {
 	b.mu.Lock()
-	if len(b.filled) == 0 {
+	if b.filled.empty() {
 		end = b.end
 		b.waited = true
 		b.mu.Unlock()
 		return false, end
 	}
-	b.taking, b.filled, b.spare = b.filled, b.spare[:0], b.filled
-	if cap(b.filled) > 8*len(b.taking) && cap(b.filled) > maxInlineMessage {
-		b.filled = nil // it was made for more than arrives now
-	}
-	b.bigs, b.big = b.big, nil
+	b.taking, b.filled = b.filled, messages{blocks: b.taking.blocks[:0]}
 	held := b.held
 	b.owed += b.debt
 	b.held, b.debt = 0, 0
