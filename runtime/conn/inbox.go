@@ -297,10 +297,3 @@ func (b *inbox) due() int {
 	b.waited = false
 	return credit
 }
-
-// finished reports whether nothing arrives any more.
-func (b *inbox) finished() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.end != nil
-}

@@ -494,9 +494,13 @@ func (c *Conn) handleError(p *packet.Packet) {
 
 // madeMessage puts a message of a stream of replies into its inbox.
 func (c *Conn) madeMessage(p *packet.Packet) {
-	c.mu.Lock()
-	call := c.made.calls.get(p.CallID)
-	c.mu.Unlock()
+	call := c.in.lastMade
+	if call == nil || call.id != p.CallID {
+		c.mu.Lock()
+		call = c.made.calls.get(p.CallID)
+		c.mu.Unlock()
+		c.in.lastMade = call
+	}
 	switch {
 	case call == nil:
 		c.dropped(p)

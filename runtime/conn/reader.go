@@ -24,8 +24,11 @@ type reader struct {
 	opened   []*takenCall  // calls that workers are not shown yet; see Conn.publish
 	replies  int           // how many replies ended unary calls since the last read
 	polled   bool          // a caller reads; see Conn.pollForReply
-	room     int           // how many more calls may be opened before Conn.mu is asked
-	over     bool          // nothing more is read
+	// The calls that the last messages of streams were for, to spare looking them up.
+	lastTaken *takenCall
+	lastMade  *madeCall
+	room      int  // how many more calls may be opened before Conn.mu is asked
+	over      bool // nothing more is read
 
 	// Of an oversized packet without a length, as in the JSON form: how much of it
 	// has been dropped and not been accounted for, and its kind; 0 without one.
@@ -75,6 +78,7 @@ func (c *Conn) read() {
 // there is something to do before more is read.
 func (c *Conn) handleArrived() bool {
 	c.in.room, c.in.replies = 0, 0
+	c.in.lastTaken, c.in.lastMade = nil, nil
 	for {
 		body, err := c.in.next()
 		c.settleDropped()

@@ -55,22 +55,23 @@ func (t *takenCalls) uncount(call *takenCall) {
 // which costs nothing that the handler does not use: the channel and the timer
 // come when somebody asks for them.
 type takenCall struct {
-	conn     *Conn
-	id       uint64
-	method   *packetrpc.Method
-	metadata packetrpc.Metadata
-	deadline time.Time
-	request  proto.Message // of unary and one-way calls, unless it is in box
-	box      *inbox        // messages of a stream, or parts of a large request
-	window   sendWindow    // the writer's lock guards it
-	held     int           // what the account holds for request
-	laneCost int           // what the lane's window gets back once the call has run
-	response proto.Message // a client-streaming call's reply
-	reply    bool          // an answer is due
-	counted  atomic.Bool   // it is among takenCalls.waiting
-	collects bool          // its request has not arrived whole when it is opened
-	inLane   bool          // it runs in the lane
-	refusal  *packetrpc.Error
+	conn       *Conn
+	id         uint64
+	method     *packetrpc.Method
+	metadata   packetrpc.Metadata
+	deadline   time.Time
+	request    proto.Message // of unary and one-way calls, unless it is in box
+	box        *inbox        // messages of a stream, or parts of a large request
+	window     sendWindow    // the writer's lock guards it
+	held       int           // what the account holds for request
+	laneCost   int           // what the lane's window gets back once the call has run
+	response   proto.Message // a client-streaming call's reply
+	reply      bool          // an answer is due
+	counted    atomic.Bool   // it is among takenCalls.waiting
+	collects   bool          // its request has not arrived whole when it is opened
+	inLane     bool          // it runs in the lane
+	halfClosed bool          // the caller has sent its last message; the reading goroutine's
+	refusal    *packetrpc.Error
 
 	ended    atomic.Pointer[packetrpc.Error]    // why nobody waits for the answer any more
 	standard atomic.Pointer[standardContext]    // made when the handler asks for Done
@@ -140,6 +141,7 @@ func (c *Conn) handleHalfClose(p *packet.Packet) {
 	case call.box.incomplete():
 		c.violate(p.CallID, packetrpc.CodeInvalidArgument, "the half-close came before the rest of a message")
 	default:
+		call.halfClosed = true
 		call.box.finish(io.EOF)
 	}
 }
@@ -154,7 +156,7 @@ func (c *Conn) takenMessage(p *packet.Packet) {
 		c.dropped(p)
 		c.violate(p.CallID, packetrpc.CodeInvalidArgument, "%s has one request and takes no messages", call.method.Spec.Action)
 		return
-	case call.box.finished():
+	case call.halfClosed:
 		c.dropped(p)
 		c.violate(p.CallID, packetrpc.CodeInvalidArgument, "a message came after the half-close")
 		return
@@ -168,9 +170,13 @@ func (c *Conn) takenMessage(p *packet.Packet) {
 // takenFor returns the open call of a packet, or nil when the packet is late or
 // there never was such a call, which the other side is told.
 func (c *Conn) takenFor(p *packet.Packet) *takenCall {
+	if last := c.in.lastTaken; last != nil && last.id == p.CallID && last.over() == nil {
+		return last
+	}
 	c.mu.Lock()
 	call := c.taken.calls.get(p.CallID)
 	c.mu.Unlock()
+	c.in.lastTaken = call
 	if call == nil {
 		c.dropped(p)
 		c.violate(p.CallID, packetrpc.CodeFailedPrecondition, "call %d is not open", p.CallID)

@@ -194,23 +194,35 @@ type Packet struct {
 	lastAction, lastToken string
 }
 
-// reset empties p apart from the strings it remembers.
+// reset empties p apart from the strings it remembers. Most packets set few fields
+// that hold pointers, and those that are not set are not touched: while garbage is
+// collected that is expensive.
 func (p *Packet) reset() {
-	*p = Packet{
-		Kind:       KindRequest,
-		lastAction: remembered(p.Action, p.lastAction),
-		lastToken:  remembered(p.Token, p.lastToken),
+	remember(&p.lastAction, p.Action)
+	remember(&p.lastToken, p.Token)
+	if p.Message != "" || p.Reason != "" || p.Details != nil || p.Metadata.Len() > 0 {
+		p.Message, p.Reason, p.Details, p.Metadata = "", "", nil, packetrpc.Metadata{}
 	}
+	if p.Action != "" {
+		p.Action = ""
+	}
+	if p.Token != "" {
+		p.Token = ""
+	}
+	p.Data = nil
+	p.Created, p.Kind, p.CallID, p.More, p.MessageSize = 0, KindRequest, 0, false, 0
+	p.ActionNumber, p.Timeout, p.Status, p.Credit = 0, 0, 0, 0
+	p.Sequence, p.Acknowledged = 0, 0
+	p.RetryAfter, p.MayHaveRun, p.Sealed = 0, false, false
 }
 
-// remembered returns the text that is worth keeping for the next packet. A long
-// one is not: a connection that idles would hold on to it.
-func remembered(now, last string) string {
+// remember keeps a text for the next packet. A long one is not worth it: a
+// connection that idles would hold on to it.
+func remember(last *string, now string) {
 	const most = 256
-	if now == "" || len(now) > most {
-		return last
+	if now != "" && len(now) <= most && now != *last {
+		*last = now
 	}
-	return now
 }
 
 // reuse returns b as a string: old, when that is the same.

@@ -1,6 +1,7 @@
 package packet_test
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -152,5 +153,26 @@ func TestAppendAllocations(t *testing.T) {
 				t.Errorf("%s, %s: %v allocations", form, name, n)
 			}
 		}
+	}
+}
+
+// TestParseOverwrites: nothing is left of what a packet held, whatever that was.
+func TestParseOverwrites(t *testing.T) {
+	var want packet.Packet
+	if err := packet.ParseBinary(&want, nil); err != nil {
+		t.Fatal(err)
+	}
+	held := full()
+	held.More, held.MessageSize = true, 1000
+	for i := range reflect.TypeFor[packet.Packet]().NumField() {
+		if field := reflect.ValueOf(held).Elem().Field(i); field.CanSet() && field.IsZero() {
+			t.Fatalf("field %d of the full packet is not set", i)
+		}
+	}
+	if err := packet.ParseBinary(held, nil); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, *held, cmpopts.IgnoreUnexported(packet.Packet{}), cmp.AllowUnexported(packetrpc.Metadata{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
