@@ -23,7 +23,9 @@
 // Whoever has something to say, a caller or a handler's answer (answer.go),
 // appends its packet to a queue under a lock, and then writes everything queued in
 // one go (writer.go), unless another goroutine is writing, which will. Large messages are appended in fragments, each after
-// the one before has left, so that others' packets get in between (send.go).
+// the one before has left, so that others' packets get in between (send.go). A
+// message for many connections is queued on all of them, and then a few workers
+// write what each socket takes at once (fanout.go).
 //
 // # What bounds it
 //

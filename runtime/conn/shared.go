@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -50,18 +51,32 @@ func (s *Shared) Encode(form packet.Form) error {
 // credit, takes no such message or only replies, or when the connection has
 // ended.
 func (c *Conn) Push(s *Shared) bool {
+	if !c.queue(s) {
+		return false
+	}
+	c.out.flushSoon()
+	return true
+}
+
+// envelopeRoom is about what a push has besides its data.
+const envelopeRoom = 64
+
+// queue is Push without the flush.
+func (c *Conn) queue(s *Shared) bool {
 	if c.cfg.Plain || s.spec.Sealed || s.Encode(c.form) != nil {
 		return false
 	}
-	data := weighed(c.form, s.forms[c.form].data)
+	data := s.data(c.form)
 	if c.fits(len(data)) != nil || !c.out.tryLock(&c.lane) {
 		return false
 	}
 	p := packet.Packet{Kind: packet.KindOneWay, CallID: c.made.laneID, Created: s.created, Token: c.openingToken(), Data: data}
 	c.out.actions.name(&p, s.spec)
-	c.out.put(packet.Append(c.form, c.out.bytes(), &p))
+	c.out.put(packet.Append(c.form, slices.Grow(c.out.bytes(), len(data)+envelopeRoom), &p))
 	c.charge(&c.lane, p.Kind, len(data))
 	c.out.unlock(&c.lane)
-	c.out.flushSoon()
 	return true
 }
+
+// data returns the encoded message, as it is weighed.
+func (s *Shared) data(form packet.Form) []byte { return weighed(form, s.forms[form].data) }

@@ -26,8 +26,10 @@ const (
 // the system's own sockets. Others, such as TLS connections, wait in Read with a
 // buffer in hand.
 type source struct {
+	// These do not change, so others may use them, too.
 	nc     net.Conn
-	socket syscall.RawConn       // nil for others than the system's sockets
+	socket syscall.RawConn // nil for others than the system's sockets
+
 	try    func(fd uintptr) bool // tryRead, made a func value once
 	lender *Workers
 

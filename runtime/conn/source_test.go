@@ -205,3 +205,13 @@ func TestOwnReadIsNotPassedBy(t *testing.T) {
 		t.Errorf("%d reads brought %q, want 2 and ok", own.reads, s.unread())
 	}
 }
+
+// TestUnwrite: what a socket did not take goes out before what came after it.
+func TestUnwrite(t *testing.T) {
+	w := &writer{workers: NewWorkers()}
+	w.unwrite(&buffer{[]byte("written, rest")}, len("written, "))
+	w.unwrite(&buffer{[]byte("more ")}, 0)
+	if got := string(w.queue.bytes); got != "more rest" {
+		t.Errorf("the queue is %q, want what was not written first", got)
+	}
+}

@@ -29,6 +29,16 @@ func systemSocket(nc net.Conn) syscall.RawConn {
 	return socket
 }
 
+// writeSocket writes what a socket takes at once and returns how much that is.
+func writeSocket(fd uintptr, bytes []byte) int {
+	for {
+		n, err := syscall.Write(int(fd), bytes)
+		if err != syscall.EINTR {
+			return max(n, 0)
+		}
+	}
+}
+
 // readSocket reads what a socket has, or reports that it has nothing yet.
 func readSocket(fd uintptr, buf []byte) (n int, waits bool, err error) {
 	for {

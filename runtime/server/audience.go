@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"iter"
 
 	"google.golang.org/protobuf/proto"
 
@@ -28,15 +29,18 @@ func (a *audience) Broadcast(ctx context.Context, spec *packetrpc.Spec, message 
 	if err := encodeFor(members, shared); err != nil {
 		return packetrpc.Delivery{}, err
 	}
-	var delivery packetrpc.Delivery
-	for _, m := range members {
-		if m.conn.Push(shared) {
-			delivery.Queued++
-		} else {
-			delivery.Refused++
+	queued, refused := shared.PushAll(connections(members))
+	return packetrpc.Delivery{Queued: queued, Refused: refused}, nil
+}
+
+func connections(members []*member) iter.Seq[*conn.Conn] {
+	return func(yield func(*conn.Conn) bool) {
+		for _, m := range members {
+			if !yield(m.conn) {
+				return
+			}
 		}
 	}
-	return delivery, nil
 }
 
 func (a *audience) members() []*member {

@@ -175,7 +175,8 @@ func TestBroadcastPassesByAFrozenClient(t *testing.T) {
 	srv := server.New()
 	started := packetrpctest.Start(t, srv)
 	handlers, received := notes()
-	started.Dial(t, client.WithHandlers(handlers))
+	// The one that reads has endless credit, as what it gives may come late.
+	started.Dial(t, client.WithHandlers(handlers), client.WithWindow(0, 0))
 	stuck := make(chan struct{})
 	slow := new(packetrpc.Handlers)
 	packetrpc.HandleOneWay(slow, noteSpec, func(ctx context.Context, _ *text) error {
