@@ -42,6 +42,8 @@ proxy: ## Pack the module for programs outside, while it is not published
 test: ## Run all tests with the race detector (TESTFLAGS adds flags)
 	@echo "test: go test -race ./..."
 	@$(GO) test -race -timeout 10m $(TESTFLAGS) ./...
+	@echo "test: allocations, without the race detector, which makes some"
+	@$(GO) test -run '^TestAllocations' ./runtime/conn
 
 .PHONY: check
 check: check-format check-vet check-static check-proto check-gen bench-check ## Run every check below; changes nothing

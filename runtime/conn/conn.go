@@ -158,6 +158,7 @@ func New(o *Opening, cfg Config) *Conn {
 		window:  newSendWindow(cfg.Remote.ConnectionWindow),
 		actions: actionNumbers{max: cfg.Remote.MaxActionNumbers},
 	}
+	c.out.resumeRef = c.out.resume
 	if c.form == packet.JSON {
 		c.out.actions.max = 0
 	}

@@ -71,7 +71,7 @@ func (w *writer) flushNow(socket syscall.RawConn, now *socketWriter) {
 		return
 	}
 	if socket == nil || !w.writeNow(socket, now) {
-		w.workers.run(w.resume)
+		w.workers.run(w.resumeRef)
 	}
 }
 

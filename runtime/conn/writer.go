@@ -44,6 +44,8 @@ type writer struct {
 	workers *Workers
 	failed  func(*packetrpc.Error) // told once, outside of the lock
 
+	resumeRef func() // w.resume, made a func value once
+
 	// unflushed is how many bytes are queued while nobody is writing. It follows
 	// the fields below and is only a hint outside of the lock.
 	unflushed atomic.Int64
@@ -244,7 +246,7 @@ func (w *writer) flush() {
 // leave together.
 func (w *writer) flushSoon() {
 	if w.claim() {
-		w.workers.run(w.resume)
+		w.workers.run(w.resumeRef)
 	}
 }
 
@@ -283,7 +285,7 @@ func (w *writer) resume() {
 		}
 	}
 	w.mu.Unlock()
-	w.workers.run(w.resume)
+	w.workers.run(w.resumeRef)
 }
 
 // write writes all of bytes as long as the other side takes some of it in time.
