@@ -39,6 +39,9 @@ type source struct {
 
 	n   int // what tryRead has read
 	err error
+
+	tryAgain func(fd uintptr) bool // tryPolling, made a func value once
+	until    time.Time             // when polling ends
 }
 
 func newSource(nc net.Conn, lender *Workers) source {
@@ -94,18 +97,23 @@ func (s *source) read() (int, error) {
 // poll reads what arrives within a time in which it does not wait, which may be
 // nothing. It works for the system's own sockets only.
 func (s *source) poll(limit time.Duration) error {
-	s.n, s.err = 0, nil
-	began := time.Now()
-	err := s.socket.Read(func(fd uintptr) bool {
-		for !s.tryRead(fd) && time.Since(began) < limit {
-		}
-		return true
-	})
+	if s.tryAgain == nil {
+		s.tryAgain = s.tryPolling
+	}
+	s.n, s.err, s.until = 0, nil, time.Now().Add(limit)
+	err := s.socket.Read(s.tryAgain)
 	s.end += s.n
 	if err != nil {
 		return err
 	}
 	return s.err
+}
+
+// tryPolling reports true, so that it is not called again.
+func (s *source) tryPolling(fd uintptr) bool {
+	for !s.tryRead(fd) && time.Now().Before(s.until) {
+	}
+	return true
 }
 
 // tryRead reads what the socket has. It reports false when there is nothing and
