@@ -58,6 +58,7 @@ func (c *Conn) publish() {
 			c.todo.queue.push(call)
 		}
 	}
+	c.in.batch = len(c.in.opened)
 	clear(c.in.opened)
 	c.in.opened = c.in.opened[:0]
 }

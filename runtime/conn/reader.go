@@ -22,6 +22,9 @@ type reader struct {
 	numbers  []string      // the actions that the other side's numbers stand for
 	highest  uint64        // the highest id by which the other side has opened a call
 	opened   []*takenCall  // calls that workers are not shown yet; see Conn.publish
+	serves   bool          // the other side makes few calls at once, and this one waits for none
+	batch    int           // how many calls were opened at once
+	odds     odds          // of polling
 	replies  int           // how many replies ended unary calls since the last read
 	polled   bool          // a caller reads; see Conn.pollForReply
 	// The calls that the last messages of streams were for, to spare looking them up.
@@ -65,7 +68,7 @@ func (c *Conn) read() {
 		if c.handleArrived() || c.out.dirty() {
 			break
 		}
-		if err := c.in.fill(); err != nil {
+		if err := c.awaitMore(); err != nil {
 			c.readingEnded(err)
 		}
 	}
@@ -104,6 +107,7 @@ func (c *Conn) handleArrived() bool {
 func (c *Conn) pausesReading() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.in.serves = c.in.highest > 0 && c.in.batch <= fewCalls && c.made.calls.len() == 0
 	return c.callWaits() || c.leaveToCaller()
 }
 

@@ -96,17 +96,19 @@ func (s *source) read() (int, error) {
 
 // poll reads what arrives within a time in which it does not wait, which may be
 // nothing. It works for the system's own sockets only.
-func (s *source) poll(limit time.Duration) error {
+func (s *source) poll(limit time.Duration) (n int, err error) {
 	if s.tryAgain == nil {
 		s.tryAgain = s.tryPolling
 	}
 	s.n, s.err, s.until = 0, nil, time.Now().Add(limit)
-	err := s.socket.Read(s.tryAgain)
-	s.end += s.n
-	if err != nil {
-		return err
+	if err := s.socket.Read(s.tryAgain); err != nil {
+		return 0, err
 	}
-	return s.err
+	s.end += s.n
+	if s.n > 0 {
+		s.adapt(s.n)
+	}
+	return s.n, s.err
 }
 
 // tryPolling reports true, so that it is not called again.

@@ -154,7 +154,7 @@ func (c *Conn) lullOver() {
 		c.startLull(vacancy)
 	case s.polling.vacant:
 		s.polling.vacant = false
-		s.polling.missed()
+		s.polling.learn(false)
 	}
 	if c.callWaits() || c.wantsReader() || c.out.dirty() {
 		c.ensureSearch()

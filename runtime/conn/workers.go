@@ -1,6 +1,9 @@
 package conn
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // maxIdleWorkers is how many goroutines wait for work; more than a burst of
 // handlers needs would only hold stacks.
@@ -12,7 +15,8 @@ const maxIdleWorkers = 64
 // bounded by the connections' own limits.
 type Workers struct {
 	buffers
-	calls sync.Pool // of *madeCall, which are unary and have been answered
+	calls sync.Pool   // of *madeCall, which are unary and have been answered
+	polls atomic.Bool // a connection polls; see Conn.awaitMore
 
 	mu     sync.Mutex
 	idle   []chan func() // the latest first, whose stack is the warmest
