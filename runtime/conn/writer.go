@@ -245,7 +245,7 @@ func (w *writer) flush() {
 // flushSoon lets a worker flush, so that packets queued until it gets there
 // leave together.
 func (w *writer) flushSoon() {
-	if w.claim() {
+	if w.dirty() && w.claim() {
 		w.workers.run(w.resumeRef)
 	}
 }
