@@ -6,14 +6,18 @@
 //
 // Some goroutine always holds the reading role (work.go), or comes back to it
 // soon. It reads what has arrived into a borrowed buffer, which it does not hold
-// while it waits (source.go), finds the packets in it (reader.go) and gives
-// each to the call that it belongs to: a reply to the call that waits for it
-// (made.go), a message to its call's inbox (inbox.go), a request, decoded, to the
-// queue of calls to be handled (admit.go, lane.go). Then it gives the role up and
-// handles queued calls itself (handle.go). Another goroutine is woken when more
-// than one call waits, or when this one has not come back to read after a lull. So
-// a single call that is handled quickly costs no wake-up, and a thousand at once
-// cost few.
+// while it waits (source.go), finds the packets in it (reader.go) and gives each to
+// the call that it belongs to (table.go): a reply to the call that waits for it
+// (made.go), a message to its call's inbox (inbox.go, messages.go), a request,
+// decoded, to the queue of calls to be handled (admit.go, lane.go). Then it gives
+// the role up and handles queued calls itself (handle.go). Another goroutine is
+// woken when more than one call waits, or when this one has not come back to read
+// after a lull. So a single call that is handled quickly costs no wake-up, and a
+// thousand at once cost few.
+//
+// Before a goroutine sleeps until something arrives, it tries for a moment to read
+// it, where that is likely to help; a caller that is alone reads its reply itself
+// (poll.go).
 //
 // The reading goroutine never waits: not for a handler, not for a receiver, not
 // for room in the queue of outgoing packets, and it never writes to the socket.
@@ -22,10 +26,20 @@
 //
 // Whoever has something to say, a caller or a handler's answer (answer.go),
 // appends its packet to a queue under a lock, and then writes everything queued in
-// one go (writer.go), unless another goroutine is writing, which will. Large messages are appended in fragments, each after
-// the one before has left, so that others' packets get in between (send.go). A
-// message for many connections is queued on all of them, and then a few workers
-// write what each socket takes at once (fanout.go).
+// one go (writer.go), unless another goroutine is writing, which will. Large
+// messages are appended in fragments, each after the one before has left, so that
+// others' packets get in between (send.go). A message for many connections is
+// queued on all of them, and then a few workers write what each socket takes at
+// once (fanout.go).
+//
+// # What goroutines share
+//
+// Conn.mu guards which calls there are and who works on what (work.go). Each inbox
+// has a lock for its messages, the account (window.go) one for incomplete messages,
+// the writer one for its queue and the credit to send, the Workers one for who is
+// idle. They are taken in this order: Conn.mu, that of an inbox, one of the others,
+// with which no further one is taken. The reader belongs to the goroutine that holds
+// the reading role, and a buffer (buffers.go) to one goroutine at a time.
 //
 // # What bounds it
 //
