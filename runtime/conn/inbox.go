@@ -98,12 +98,16 @@ func (b *inbox) admit(n, charge, limit int) *packetrpc.Error {
 	return nil
 }
 
+// reserveMax is how large a message may be for which room is made at once. Making
+// more takes the reading goroutine milliseconds.
+const reserveMax = 4 << 20
+
 // putPart keeps a part and gives its credit back at once if the message is what
 // the taking side waits for: it could not be completed otherwise. There is room for
-// the whole message from the start if its size was told and the connection's budget
-// allows.
+// the whole message from the start if its size was told, is not huge, and the
+// connection's budget allows.
 func (b *inbox) putPart(data []byte, charge, whole int) {
-	if b.part == nil && whole > len(data) && b.account.incomplete(b, whole) {
+	if b.part == nil && whole > len(data) && whole <= reserveMax && b.account.incomplete(b, whole) {
 		b.reserved = whole
 		b.part.add(b.lender, data, whole)
 	} else {
