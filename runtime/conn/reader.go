@@ -336,6 +336,7 @@ func (c *Conn) settleDropped() {
 // that would have opened a call is answered; others for calls that have ended are
 // late.
 func (c *Conn) reject(p *packet.Packet, reason *packetrpc.Error) {
+	c.publish() // it may be for a call that has just been opened
 	opens := p.Kind == packet.KindRequest || p.Kind == packet.KindOneWay
 	switch {
 	case c.isMine(p.CallID):

@@ -341,6 +341,28 @@ func breakReason(form packet.Form, p *packet.Packet) []byte {
 	return text
 }
 
+// TestMalformedBehindItsCall: what is wrong with a call ends it, also when it comes
+// together with the packet that opens it.
+func TestMalformedBehindItsCall(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newRaw(t, form, connDialled, nil)
+		for range 20 {
+			id := r.newID()
+			both := packet.Append(form, nil, r.request(id, hold, "x"))
+			r.write(append(both, breakReason(form, &packet.Packet{CallID: id, Reason: "?????"})...))
+			r.wantError(id, packetrpc.CodeInvalidArgument)
+			r.fresh()
+			select {
+			case <-r.service.started:
+				if err := receive(t, r.service.over); err == nil {
+					t.Fatal("the handler was not cancelled")
+				}
+			default:
+			}
+		}
+	})
+}
+
 // TestErrorsAreNotAnswered, whatever is wrong with them.
 func TestErrorsAreNotAnswered(t *testing.T) {
 	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {

@@ -4,12 +4,12 @@ import "time"
 
 // workState is who does what on a connection. Conn.mu guards it.
 //
-// A worker is a goroutine inside Conn.work. At any time at most one worker holds
-// the reading role, and at most one is searching: it has been summoned and has
-// not yet looked around. Before a worker does something that may keep it, it
-// makes sure that nothing is left undone meanwhile: if another call waits, or
-// packets wait to be written, and nobody is searching, it summons another worker;
-// if nobody reads, it lets a timer do so.
+// A worker is a goroutine inside Conn.work. At any time at most one of them, or a
+// lone caller (poll.go), holds the reading role, and at most one is searching: it has
+// been summoned and has not yet looked around. Before a worker does something that
+// may keep it, it makes sure that nothing is left undone meanwhile: if another call
+// waits, or packets wait to be written, and nobody is searching, it summons another
+// worker; if nobody reads, it lets a timer do so.
 type workState struct {
 	queue     fifo[*takenCall] // calls that wait for a worker; their handlers run concurrently
 	lane      fifo[*takenCall] // calls whose handlers run one after the other
