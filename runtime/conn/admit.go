@@ -47,9 +47,9 @@ func (c *Conn) publish() {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	refused := c.takesNoCalls()
 	for _, call := range c.in.opened {
-		if c.ended != nil {
+		if refused != nil || c.ended != nil {
 			break
 		}
 		c.taken.calls.put(call.id, call)
@@ -58,9 +58,33 @@ func (c *Conn) publish() {
 			c.todo.queue.push(call)
 		}
 	}
+	c.mu.Unlock()
+	if refused != nil {
+		c.turnAway(c.in.opened, refused)
+	}
 	c.in.batch = len(c.in.opened)
 	clear(c.in.opened)
 	c.in.opened = c.in.opened[:0]
+}
+
+// turnAway refuses calls that were opened just when this side stopped taking any.
+func (c *Conn) turnAway(calls []*takenCall, reason *packetrpc.Error) {
+	for _, call := range calls {
+		c.account.taken(call.held)
+		if call.box != nil {
+			call.box.discard(reason)
+		}
+		c.out.control(c.form, c.errorPacket(call.id, "", reason))
+	}
+}
+
+// takesNoCalls tells why this side takes no more calls, or returns nil. c.mu is
+// held.
+func (c *Conn) takesNoCalls() *packetrpc.Error {
+	if c.draining || c.closing != nil {
+		return packetrpc.Errorf(packetrpc.CodeUnavailable, "this side takes no new calls")
+	}
+	return nil
 }
 
 // continuesRequest handles packets of kind request whose id is known.
@@ -184,8 +208,8 @@ func (c *Conn) takeRoom(kind packet.Kind) *packetrpc.Error {
 	c.publish()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.draining || c.closing != nil {
-		return packetrpc.Errorf(packetrpc.CodeUnavailable, "this side takes no new calls")
+	if err := c.takesNoCalls(); err != nil {
+		return err
 	}
 	if kind != packet.KindRequest {
 		return nil

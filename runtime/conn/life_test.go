@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -428,6 +429,47 @@ func TestNoPacket(t *testing.T) {
 			if _, more := <-r.got; more {
 				t.Fatal("more comes after the close")
 			}
+		}
+	}
+}
+
+// TestDrainBesideCalls: when calls cross with a drain, each whose handler runs is
+// answered before the connection counts as idle.
+func TestDrainBesideCalls(t *testing.T) {
+	checkLeaks(t)
+	for round := range 200 {
+		var ran atomic.Int64
+		r := newRaw(t, packet.Binary, false, func(cfg *conn.Config) {
+			cfg.Interceptor = func(next packetrpc.Invoke) packetrpc.Invoke {
+				return func(ctx context.Context, call *packetrpc.Call) error {
+					ran.Add(1)
+					return next(ctx, call)
+				}
+			}
+		})
+		var all []*packet.Packet
+		for range 200 {
+			all = append(all, r.request(r.newID(), echo, "x"))
+		}
+		go func() {
+			time.Sleep(time.Duration(round%50) * 10 * time.Microsecond)
+			r.conn.Drain("restarting")
+			<-r.conn.Idle()
+			r.conn.Close("over")
+		}()
+		r.send(all...)
+		replies := int64(0)
+		for p := range r.got {
+			if p.Kind == packet.KindResponse {
+				replies++
+			}
+			if p.Kind == packet.KindClose {
+				r.nc.Close()
+			}
+		}
+		r.conn.Wait()
+		if replies != ran.Load() {
+			t.Fatalf("%d handlers ran, and %d replies came", ran.Load(), replies)
 		}
 	}
 }
