@@ -59,7 +59,7 @@ func (c *Conn) answerNow(call *takenCall, response proto.Message, err error) {
 	c.mu.Lock()
 	c.todo.working++
 	c.mu.Unlock()
-	c.cfg.Workers.run(func() {
+	c.cfg.Workers.Run(func() {
 		c.answer(call, response, nil)
 		call.end(errReturned)
 		c.flushQueued()

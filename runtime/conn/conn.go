@@ -216,7 +216,7 @@ func (c *Conn) AfterEnd(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended != nil {
-		c.cfg.Workers.run(f)
+		c.cfg.Workers.Run(f)
 		return
 	}
 	c.epilogue = f
@@ -276,7 +276,7 @@ func closedHere(reason string) *packetrpc.Error {
 // shut says good-bye and lets a worker terminate.
 func (c *Conn) shut(reason string, cause *packetrpc.Error) {
 	if c.sayGoodBye(reason, cause) {
-		c.cfg.Workers.run(func() { c.partWith(cause) })
+		c.cfg.Workers.Run(func() { c.partWith(cause) })
 	}
 }
 
@@ -347,7 +347,7 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 		c.endTaken(call, reason)
 	}
 	if epilogue != nil {
-		c.cfg.Workers.run(epilogue)
+		c.cfg.Workers.Run(epilogue)
 	}
 }
 
@@ -394,7 +394,7 @@ func (c *Conn) departed() {
 		return
 	}
 	c.todo.working++
-	c.cfg.Workers.run(func() {
+	c.cfg.Workers.Run(func() {
 		c.terminate(reason)
 		c.mu.Lock()
 		c.leave()

@@ -48,7 +48,7 @@ func flushAll(conns []*Conn) {
 	}
 	each := max(fanoutLeast, (len(conns)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
 	for part := range slices.Chunk(conns, each) {
-		part[0].cfg.Workers.run(func() { flushInTurn(part) })
+		part[0].cfg.Workers.Run(func() { flushInTurn(part) })
 	}
 }
 
@@ -71,7 +71,7 @@ func (w *writer) flushNow(socket syscall.RawConn, now *socketWriter) {
 		return
 	}
 	if socket == nil || !w.writeNow(socket, now) {
-		w.workers.run(w.resumeRef)
+		w.workers.Run(w.resumeRef)
 	}
 }
 

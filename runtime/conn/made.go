@@ -499,7 +499,6 @@ func (c *Conn) madeMessage(p *packet.Packet) {
 		c.mu.Lock()
 		call = c.made.calls.get(p.CallID)
 		c.mu.Unlock()
-		c.in.lastMade = call
 	}
 	switch {
 	case call == nil:
@@ -509,6 +508,7 @@ func (c *Conn) madeMessage(p *packet.Packet) {
 		c.failMade(p.CallID, packetrpc.Errorf(packetrpc.CodeInternal,
 			"the other side streams replies to %s, which has one", call.spec.Action))
 	default:
+		c.in.lastMade = call // a unary call might be used again for another one
 		if p.Metadata.Len() > 0 {
 			call.box.addMetadata(p.Metadata)
 		}

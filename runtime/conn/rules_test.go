@@ -363,6 +363,32 @@ func TestMalformedBehindItsCall(t *testing.T) {
 	})
 }
 
+// TestMessagesForUnaryCalls: what is sent to a unary call again and again, in one
+// go, fails that call and does not touch those that are made meanwhile.
+func TestMessagesForUnaryCalls(t *testing.T) {
+	checkLeaks(t)
+	r := newRaw(t, packet.Binary, true, nil)
+	for range 100 {
+		result := r.unary("x")
+		id := r.wantRequest().CallID
+		var wrong []*packet.Packet
+		for range 50 {
+			wrong = append(wrong, r.message(id, "y"))
+		}
+		r.send(wrong...)
+		if got := receive(t, result.done); packetrpc.CodeOf(got.err) != packetrpc.CodeInternal {
+			t.Fatal(got.err)
+		}
+		after := r.unary("z")
+		r.want(packet.KindCancel, id)
+		p := r.wantRequest()
+		r.send(&packet.Packet{Kind: packet.KindResponse, CallID: p.CallID, Data: r.data("yes")})
+		if got := receive(t, after.done); got.err != nil || got.value != "yes" {
+			t.Fatalf("the call after it: %q, %v", got.value, got.err)
+		}
+	}
+}
+
 // TestErrorsAreNotAnswered, whatever is wrong with them.
 func TestErrorsAreNotAnswered(t *testing.T) {
 	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {

@@ -13,7 +13,8 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
-// takenCalls is the calls that the other side has made. Conn.mu guards it.
+// takenCalls is the calls that the other side has made. Conn.mu guards it, apart
+// from waiting.
 type takenCalls struct {
 	calls   callTable[takenCall] // those that packets can still be for
 	open    int                  // those that have not been answered, one-way and cancelled ones included

@@ -43,7 +43,7 @@ func (s *workState) laneIdle() bool { return s.lane.len() == 0 && !s.laneBusy }
 func (c *Conn) summon() {
 	c.todo.searching = true
 	c.todo.working++
-	c.cfg.Workers.run(c.workRef)
+	c.cfg.Workers.Run(c.workRef)
 }
 
 // leave notes that a goroutine no longer works for the connection, and unlocks.

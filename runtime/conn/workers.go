@@ -28,9 +28,7 @@ type Workers struct {
 func NewWorkers() *Workers { return new(Workers) }
 
 // Run lets a warm goroutine call work, or a new one. It never waits.
-func (w *Workers) Run(work func()) { w.run(work) }
-
-func (w *Workers) run(work func()) {
+func (w *Workers) Run(work func()) {
 	w.mu.Lock()
 	if n := len(w.idle); n > 0 {
 		warm := w.idle[n-1]

@@ -210,7 +210,7 @@ func (w *writer) control(form packet.Form, p *packet.Packet) {
 	w.unlock(nil)
 	if tooLong {
 		// The caller may hold locks that ending the connection takes.
-		w.workers.run(func() {
+		w.workers.Run(func() {
 			w.fail(packetrpc.Errorf(packetrpc.CodeUnavailable,
 				"the other side does not read: %d bytes of answers wait for it", controlLimit))
 		})
@@ -246,7 +246,7 @@ func (w *writer) flush() {
 // leave together.
 func (w *writer) flushSoon() {
 	if w.dirty() && w.claim() {
-		w.workers.run(w.resumeRef)
+		w.workers.Run(w.resumeRef)
 	}
 }
 
@@ -285,7 +285,7 @@ func (w *writer) resume() {
 		}
 	}
 	w.mu.Unlock()
-	w.workers.run(w.resumeRef)
+	w.workers.Run(w.resumeRef)
 }
 
 // write writes all of bytes as long as the other side takes some of it in time.
