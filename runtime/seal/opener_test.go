@@ -375,7 +375,7 @@ func TestRememberedWhileItCouldBeAccepted(t *testing.T) {
 func TestFull(t *testing.T) {
 	sealKey()
 	synctest.Test(t, func(t *testing.T) {
-		for _, offset := range []int64{-100, 0, 100} {
+		for _, offset := range []int64{-120, 0, 120} {
 			time.Sleep(13 * time.Second)
 			opener := seal.NewOpener(sealKey())
 			if err := opener.RememberAt(time.Now(), time.Now().Unix()+offset, 1<<16); err != nil {
