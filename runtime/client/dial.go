@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"crypto/rsa"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -9,10 +11,12 @@ import (
 	"syscall"
 	"time"
 
+	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
 	"github.com/packetrpc/packetrpc/runtime/conn"
 	"github.com/packetrpc/packetrpc/runtime/internal/setup"
 	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/session"
 )
 
@@ -23,17 +27,14 @@ import (
 // has no deadline; once Dial has returned it no longer matters. Errors are coded:
 // unavailable when nobody answers there or what answers is no packetrpc server,
 // unauthenticated when the name or the password is wrong, invalid_argument for
-// options that make no sense, already_exists for actions registered twice.
+// options that make no sense, already_exists for actions registered twice. A server
+// with another key than [WithServerKey] knows is refused by the pin's error.
 func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) {
 	o := newOptions(opts)
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	network, where, err := setup.ParseAddress(address)
-	if err != nil {
-		return nil, err
-	}
-	request, err := session.NewRequest(o.form, o.username, o.password, o.limits.Proto())
 	if err != nil {
 		return nil, err
 	}
@@ -47,43 +48,137 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 		return nil, dialError(ctx, address, err)
 	}
 	workers := conn.NewWorkers()
-	opening, answer, err := o.shakeHands(ctx, nc, workers, request)
+	interrupt := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
+	opening, answer, err := o.establish(ctx, nc, address, workers)
+	if err == nil && !interrupt() {
+		err = contextError(ctx, "the handshake with "+address)
+	}
 	if err != nil {
+		interrupt()
 		nc.Close()
-		return nil, handshakeError(ctx, address, err)
+		return nil, err
 	}
 	return o.newClient(opening, workers, answer), nil
 }
 
-// shakeHands sends the handshake and waits for the answer.
-func (o *options) shakeHands(ctx context.Context, nc net.Conn, workers *conn.Workers, request *packet.Packet) (*conn.Opening, session.Answer, error) {
-	if o.password != "" && !o.allowPlaintext && !setup.Encrypted(nc) && !setup.Local(nc.RemoteAddr()) {
-		return nil, session.Answer{}, packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
-			"the connection is not encrypted and leaves this machine, so the password is not sent (client.AllowPlaintextPassword sends it)")
+// establish encrypts a connection if that is wanted, and shakes hands.
+func (o *options) establish(ctx context.Context, nc net.Conn, address string, workers *conn.Workers) (*conn.Opening, session.Answer, error) {
+	opening, err := o.open(nc, address, workers)
+	if err != nil {
+		return nil, session.Answer{}, encryptionError(ctx, address, err)
 	}
-	interrupt := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
-	defer interrupt()
-	opening := conn.Open(nc, o.form, workers)
-	if err := opening.Send(request); err != nil {
-		return nil, session.Answer{}, err
-	}
-	reply, err := opening.Receive()
+	request, err := o.request(opening, nc.RemoteAddr())
 	if err != nil {
 		return nil, session.Answer{}, err
 	}
-	answer, err := session.ParseAnswer(o.form, reply)
-	if err == nil && !interrupt() {
-		err = ctx.Err()
+	var key *rsa.PublicKey
+	if o.sealingTo != nil {
+		if key, err = o.sealRequest(opening, address, request); err != nil {
+			return nil, session.Answer{}, handshakeError(ctx, address, err)
+		}
 	}
-	return opening, answer, err
+	answer, err := shakeHands(opening, request)
+	if err == nil {
+		answer.SealTo, err = o.keyToSealTo(opening, answer.SealTo, key)
+	}
+	if err != nil {
+		return nil, session.Answer{}, handshakeError(ctx, address, err)
+	}
+	return opening, answer, nil
+}
+
+// open begins the connection, encrypted if that is wanted.
+func (o *options) open(nc net.Conn, address string, workers *conn.Workers) (*conn.Opening, error) {
+	encryption, err := o.encryption(address)
+	if err != nil {
+		return nil, err
+	}
+	if encryption == nil {
+		return conn.Open(nc, o.form, workers), nil
+	}
+	return conn.OpenEncrypted(nc, encryption, o.form, workers)
+}
+
+// request returns the handshake, unless it would show the password to others.
+func (o *options) request(opening *conn.Opening, remote net.Addr) (*packet.Packet, error) {
+	_, hidden := opening.TLS()
+	hidden = hidden || o.sealingTo != nil || setup.Local(remote)
+	if o.password != "" && !o.allowPlaintext && !hidden {
+		return nil, packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
+			"the connection is not encrypted and leaves this machine, so the password is not sent "+
+				"(client.WithServerKey encrypts it, client.AllowPlaintextPassword sends it)")
+	}
+	data := &packetrpcv1.HandshakeRequest{Username: o.username, Password: o.password, Limits: o.limits.Proto()}
+	if o.key != nil {
+		var err error
+		if data.PublicKey, err = seal.MarshalPublicKey(&o.key.PublicKey); err != nil {
+			return nil, err
+		}
+	}
+	return session.NewRequest(o.form, data)
+}
+
+// sealRequest seals the handshake to the server's key, which it returns.
+func (o *options) sealRequest(opening *conn.Opening, address string, request *packet.Packet) (*rsa.PublicKey, error) {
+	reply, err := exchange(opening, session.NewChallengeRequest())
+	if err != nil {
+		return nil, err
+	}
+	challenge, key, err := session.ParseChallengeAnswer(o.form, reply)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.sealingTo.Verify(address, key); err != nil {
+		return nil, &pinError{err}
+	}
+	return key, session.SealRequest(o.form, request, challenge, key)
+}
+
+// keyToSealTo returns the key that the server has told, if it is proven to be the
+// server's: known is the one that the client has sealed to.
+func (o *options) keyToSealTo(opening *conn.Opening, told, known *rsa.PublicKey) (*rsa.PublicKey, error) {
+	state, encrypted := opening.TLS()
+	if o.pin != nil {
+		known = seal.PeerKey(state)
+	}
+	switch {
+	case !encrypted && known == nil:
+		return nil, nil // nobody has proved whose it is
+	case known != nil && told != nil && !seal.SameKey(told, known):
+		return nil, packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "the server wants data to be sealed to another key than its own")
+	}
+	return told, nil
+}
+
+// shakeHands sends the handshake and waits for the answer.
+func shakeHands(opening *conn.Opening, request *packet.Packet) (session.Answer, error) {
+	reply, err := exchange(opening, request)
+	if err != nil {
+		return session.Answer{}, err
+	}
+	return session.ParseAnswer(opening.Form(), reply)
+}
+
+// exchange sends a packet and waits for the next one.
+func exchange(opening *conn.Opening, p *packet.Packet) (*packet.Packet, error) {
+	if err := opening.Send(p); err != nil {
+		return nil, err
+	}
+	return opening.Receive()
 }
 
 // newClient hands the connection over.
 func (o *options) newClient(opening *conn.Opening, workers *conn.Workers, answer session.Answer) *Client {
+	sealing := conn.Sealing{To: answer.SealTo}
+	_, sealing.Encrypted = opening.TLS()
+	if o.key != nil {
+		sealing.Opener = seal.NewOpener(o.key)
+	}
 	c := &Client{id: answer.ID, peer: new(serverPeer), workers: workers}
 	c.conn = conn.New(opening, conn.Config{
 		Dialled:         true,
 		Token:           answer.Token.Reveal(),
+		Sealing:         sealing,
 		Local:           o.limits,
 		Remote:          conn.LimitsFromProto(answer.Limits),
 		MaxRunningCalls: o.runningCalls,
@@ -119,6 +214,30 @@ func dialError(ctx context.Context, address string, err error) error {
 	return coded
 }
 
+// encryptionError says in words why there is no encrypted connection. A pin says it
+// itself.
+func encryptionError(ctx context.Context, address string, err error) error {
+	var coded *packetrpc.Error
+	var noTLS tls.RecordHeaderError
+	var alert *net.OpError
+	switch {
+	case errors.As(err, &coded):
+		return packetrpc.Errorf(coded.Code, "%s: %w", address, err)
+	case ctx.Err() != nil:
+		return contextError(ctx, "the TLS handshake with "+address)
+	case errors.As(err, &noTLS):
+		return packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "%s does not encrypt (server.WithKey): %w", address, err)
+	case errors.As(err, &alert) && alert.Op == "remote error":
+		return packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "%s refused the TLS handshake: %w", address, err)
+	}
+	return packetrpc.Errorf(packetrpc.CodeUnavailable, "the TLS handshake with %s failed: %w", address, err)
+}
+
+// pinError is what a pin says of the server's key, for the client to be told as it is.
+type pinError struct{ error }
+
+func (p *pinError) Unwrap() error { return p.error }
+
 // handshakeError says in words why the handshake failed.
 func handshakeError(ctx context.Context, address string, err error) error {
 	var coded *packetrpc.Error
@@ -128,7 +247,10 @@ func handshakeError(ctx context.Context, address string, err error) error {
 	if ended := contextError(ctx, "the handshake with "+address); ended != nil {
 		return ended
 	}
+	var refused *pinError
 	switch {
+	case errors.As(err, &refused):
+		return packetrpc.Errorf(packetrpc.CodeOf(err), "%s: %w", address, refused.error)
 	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
 		return packetrpc.Errorf(packetrpc.CodeUnavailable, "%s closed the connection without answering the handshake: %w", address, err)
 	case errors.Is(err, session.ErrNotAnAnswer):

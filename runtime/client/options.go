@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"crypto/rsa"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/internal/setup"
 	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 )
 
 // defaultDialTimeout is how long connecting may take when the context of Dial has
@@ -26,6 +29,10 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 type options struct {
 	username, password string
 	allowPlaintext     bool
+	pin                seal.Pin
+	sealingTo          seal.Pin
+	key                *rsa.PrivateKey
+	tls                *tls.Config
 	form               packet.Form
 	dialer             Dialer
 
@@ -63,7 +70,53 @@ func (o *options) check() error {
 	if err == nil {
 		err = o.handlers.Err()
 	}
+	if err == nil {
+		err = o.checkKeys()
+	}
 	return err
+}
+
+// checkKeys refuses options about keys that do not go together.
+func (o *options) checkKeys() error {
+	ways := 0
+	for _, given := range []bool{o.pin != nil, o.tls != nil, o.sealingTo != nil} {
+		if given {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		return packetrpc.Errorf(packetrpc.CodeInvalidArgument,
+			"client.WithServerKey, client.WithTLS and client.WithSealingTo are ways to know the server: give one of them")
+	case ways == 0 && o.key != nil:
+		return packetrpc.Errorf(packetrpc.CodeInvalidArgument,
+			"client.WithKey is of no use without client.WithServerKey, client.WithTLS or client.WithSealingTo")
+	case o.key != nil:
+		return seal.CheckKey(&o.key.PublicKey)
+	}
+	return nil
+}
+
+// encryption returns how a connection is encrypted; nil is not at all.
+func (o *options) encryption(address string) (*tls.Config, error) {
+	switch {
+	case o.pin != nil:
+		return seal.ClientTLS(o.pin, address, o.key)
+	case o.tls == nil:
+		return nil, nil
+	}
+	config := setup.TLS(o.tls)
+	if host, _, err := net.SplitHostPort(address); err == nil && config.ServerName == "" {
+		config.ServerName = host
+	}
+	if o.key != nil {
+		identity, err := seal.ClientTLS(nil, address, o.key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = identity.Certificates
+	}
+	return config, nil
 }
 
 // WithPassword sets the name and the password that the client shakes hands with.
@@ -72,6 +125,39 @@ func (o *options) check() error {
 // [AllowPlaintextPassword] is given.
 func WithPassword(name, password string) Option {
 	return func(o *options) { o.username, o.password = name, password }
+}
+
+// WithServerKey makes the connection an encrypted one, TLS 1.3, to the server whose
+// key the pin knows: seal.PinFingerprint, seal.PinKeyFile, seal.PinKnownHosts and
+// others. Dial fails before it has sent anything when the server has another key, or
+// does not encrypt. The default is no encryption.
+func WithServerKey(pin seal.Pin) Option {
+	return func(o *options) { o.pin = pin }
+}
+
+// WithKey sets the key that the client proves to have on an encrypted connection,
+// for a server that knows its clients by their keys (users.OpenKeys), and that opens
+// what is sealed to the client. The default is none.
+func WithKey(key *rsa.PrivateKey) Option {
+	return func(o *options) { o.key = key }
+}
+
+// WithSealingTo seals the handshake, password included, and the data of sealed
+// actions to the server whose key the pin knows, on a connection that is not
+// encrypted: others can read what is called and what is not sealed, and who can
+// change what is sent can do more (docs/SECURITY.md). Where the server speaks TLS,
+// [WithServerKey] is better, and data is sealed there as well. The default is none.
+func WithSealingTo(pin seal.Pin) Option {
+	return func(o *options) { o.sealingTo = pin }
+}
+
+// WithTLS makes the connection an encrypted one as the config says, for servers
+// whose certificates come from a CA. The name to look for in the certificate is the
+// host of the address unless the config sets a ServerName, and TLS 1.3 is demanded
+// unless it sets a MinVersion. The config must not be changed any more. The default
+// is no encryption.
+func WithTLS(config *tls.Config) Option {
+	return func(o *options) { o.tls = config }
 }
 
 // WithName sets the name that the client shakes hands with, without a password.
@@ -105,9 +191,10 @@ func WithInterceptors(interceptors ...packetrpc.Interceptor) Option {
 	return func(o *options) { o.interceptors = append(o.interceptors, interceptors...) }
 }
 
-// WithDialer sets how connections are opened; the network is "tcp" or "unix". A
-// dialer that returns TLS connections makes for an encrypted connection. The
-// default is that of a zero [net.Dialer].
+// WithDialer sets how connections are opened; the network is "tcp" or "unix". What
+// it returns is encrypted by [WithServerKey] and [WithTLS] as other connections are;
+// a dialer that returns TLS connections makes for an encrypted connection as well.
+// The default is that of a zero [net.Dialer].
 func WithDialer(dial Dialer) Option {
 	return func(o *options) { o.dialer = dial }
 }

@@ -168,8 +168,9 @@ func (c *Conn) admit(p *packet.Packet) (*takenCall, *packetrpc.Error) {
 		return nil, packetrpc.Errorf(packetrpc.CodeUnimplemented, "action %q is %v and not one-way", action, method.Spec.Type)
 	case c.cfg.Plain && method.Stream != nil:
 		return nil, packetrpc.Errorf(packetrpc.CodeUnimplemented, "action %q streams; shake hands with \"version\":1 to call it", action)
-	case method.Spec.Sealed || p.Sealed:
-		return nil, packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "action %q: there is no key to open sealed data with", action)
+	}
+	if err := c.cfg.Sealing.takes(method.Spec, p); err != nil {
+		return nil, err
 	}
 	if c.cfg.Authorize != nil {
 		if err := c.cfg.Authorize(method.Spec); err != nil {
@@ -180,6 +181,7 @@ func (c *Conn) admit(p *packet.Packet) (*takenCall, *packetrpc.Error) {
 		return nil, err
 	}
 	call := &takenCall{conn: c, id: p.CallID, method: method, metadata: p.Metadata, reply: p.Kind == packet.KindRequest}
+	call.seal = c.newSeal(method.Spec, p.CallID, false)
 	if p.Timeout > 0 {
 		call.deadline = time.Now().Add(p.Timeout)
 	}
@@ -281,7 +283,7 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 		c.dropped(p)
 		call.box = c.newInbox(call.id)
 		return nil
-	case p.More || call.method.Stream != nil || len(p.Data) > decodeAtOnce:
+	case p.More || call.method.Stream != nil || call.seal != nil || len(p.Data) > decodeAtOnce:
 		call.box = c.newInbox(call.id)
 		if p.CallID == 0 || p.Kind == packet.KindOneWay {
 			call.box = newInbox(c.cfg.Workers, &c.account, 0, nil) // the lane's window governs
@@ -298,7 +300,7 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 		return tooLarge(len(p.Data), limit)
 	}
 	call.request = call.method.NewRequest()
-	if err := c.decodeRequest(p.Data, call.request); err != nil {
+	if err := c.decodeRequest(p.Data, call.request, nil); err != nil {
 		return err
 	}
 	if call.held = packetCost(p); call.held > 0 {
@@ -307,7 +309,12 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 	return nil
 }
 
-func (c *Conn) decodeRequest(data []byte, request proto.Message) *packetrpc.Error {
+// decodeRequest opens and unmarshals a message that the caller sent.
+func (c *Conn) decodeRequest(data []byte, request proto.Message, with *callSeal) *packetrpc.Error {
+	data, err := with.open(c.form, data)
+	if err != nil {
+		return packetrpc.AsError(err)
+	}
 	if err := packet.UnmarshalMessage(c.form, data, request); err != nil {
 		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the data is no %s: %w", request.ProtoReflect().Descriptor().FullName(), err)
 	}

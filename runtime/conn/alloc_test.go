@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/packetrpc/packetrpc/runtime/conn"
-	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -23,7 +22,7 @@ import (
 // this process.
 func TestAllocationsOfCalls(t *testing.T) {
 	for _, spec := range []*packetrpc.Spec{echo, inline} {
-		p := newPair(t, packet.Binary, nil)
+		p := newPair(t, overBinary, nil)
 		in := wrapperspb.String("0123456789abcdef")
 		ctx, cancel := context.WithCancel(context.Background())
 		t.Cleanup(cancel)
@@ -43,7 +42,7 @@ func TestAllocationsOfCalls(t *testing.T) {
 // it arrives.
 func TestAllocationsOfStreams(t *testing.T) {
 	const messages = 1000
-	p := newPair(t, packet.Binary, nil)
+	p := newPair(t, overBinary, nil)
 	in := wrapperspb.String("0123456789abcdef")
 	got := testing.AllocsPerRun(20, func() {
 		upload, err := packetrpc.CallClientStream[text, text](context.Background(), p.dialled, join)
@@ -67,7 +66,7 @@ func TestAllocationsOfStreams(t *testing.T) {
 // TestAllocationsOfLargeCalls: what carries a message of 1 MiB is used again, so
 // that a call makes little more memory than the two messages have.
 func TestAllocationsOfLargeCalls(t *testing.T) {
-	p := newPair(t, packet.Binary, nil)
+	p := newPair(t, overBinary, nil)
 	in := wrapperspb.String(string(make([]byte, 1<<20)))
 	const calls = 200
 	before := allocated()
@@ -89,7 +88,7 @@ func allocated() uint64 {
 
 // TestAllocationsOfPushes: a push to another connection makes nothing.
 func TestAllocationsOfPushes(t *testing.T) {
-	p := newPair(t, packet.Binary, func(dialled, accepted *conn.Config) { endless(dialled, accepted) })
+	p := newPair(t, overBinary, func(dialled, accepted *conn.Config) { endless(dialled, accepted) })
 	shared := conn.NewShared(note, wrapperspb.String("0123456789abcdef"))
 	got := testing.AllocsPerRun(200, func() {
 		if !p.accepted.Push(shared) {

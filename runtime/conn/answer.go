@@ -30,7 +30,7 @@ func (c *Conn) answer(call *takenCall, response proto.Message, err error) {
 			c.out.answer(c.form, &p)
 			return
 		}
-		failure := c.send(call, &call.window, &p, nil, response)
+		failure := c.send(call, &call.window, &p, nil, response, call.seal)
 		if failure == nil || call.over() != nil {
 			return
 		}
@@ -73,7 +73,7 @@ func (c *Conn) answerNow(call *takenCall, response proto.Message, err error) {
 func (c *Conn) answerPlain(call *takenCall, response proto.Message, err error) {
 	p := c.responsePacket(call)
 	if err == nil {
-		p.Data, err = packet.AppendMessage(c.form, nil, response)
+		p.Data, p.Sealed, err = c.plainData(call, response)
 	}
 	if err == nil && call.method.Spec.Type == packetrpc.OneWay {
 		p.Data = []byte("{}")
@@ -91,6 +91,18 @@ func (c *Conn) answerPlain(call *takenCall, response proto.Message, err error) {
 	}
 	c.out.control(c.form, &p)
 	c.out.flush()
+}
+
+// plainData returns the data of an old program's reply, and whether it is sealed.
+func (c *Conn) plainData(call *takenCall, response proto.Message) (data []byte, sealed bool, err error) {
+	if !call.seal.seals() {
+		data, err = packet.AppendMessage(c.form, nil, response)
+		return data, false, err
+	}
+	call.seal.mu.Lock()
+	defer call.seal.mu.Unlock()
+	data, err = call.seal.seal(c.form, response)
+	return data, true, err
 }
 
 func (c *Conn) responsePacket(call *takenCall) packet.Packet {

@@ -18,11 +18,11 @@ import (
 // BenchmarkUnary is whole calls with 16 bytes each way on one connection, both
 // ends in this process.
 func BenchmarkUnary(b *testing.B) {
-	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+	for _, over := range links() {
 		for _, spec := range []*packetrpc.Spec{echo, inline} {
 			for _, callers := range []int{1, 8, 64, 1024} {
-				b.Run(fmt.Sprintf("%v/%s/%d", form, spec.Action, callers), func(b *testing.B) {
-					p := newPair(b, form, nil)
+				b.Run(fmt.Sprintf("%v/%s/%d", over, spec.Action, callers), func(b *testing.B) {
+					p := newPair(b, over, nil)
 					in := wrapperspb.String("0123456789abcdef")
 					var left atomic.Int64
 					left.Store(int64(b.N))
@@ -48,7 +48,7 @@ func BenchmarkUnary(b *testing.B) {
 
 // BenchmarkStream is messages of 16 bytes in one direction.
 func BenchmarkStream(b *testing.B) {
-	p := newPair(b, packet.Binary, nil)
+	p := newPair(b, overBinary, nil)
 	in := wrapperspb.String("0123456789abcdef")
 	upload, err := packetrpc.CallClientStream[text, text](context.Background(), p.dialled, join)
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/packetrpc/packetrpc/runtime/conn"
-	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -99,7 +98,7 @@ func TestInterceptorsSeeEveryCall(t *testing.T) {
 	for _, dialledCalls := range []bool{true, false} {
 		t.Run(fmt.Sprint("dialled calls ", dialledCalls), func(t *testing.T) {
 			var dialled, accepted recorder
-			p := newPair(t, packet.Binary, func(d, a *conn.Config) {
+			p := newPair(t, overBinary, func(d, a *conn.Config) {
 				d.Interceptor, a.Interceptor = dialled.intercept, accepted.intercept
 			})
 			caller, callerNotes, calleeNotes := p.dialled, &dialled, &accepted
@@ -168,7 +167,7 @@ func TestInterceptorAnswers(t *testing.T) {
 		}
 	}
 	for _, outgoing := range []bool{true, false} {
-		p := newPair(t, packet.Binary, func(d, a *conn.Config) {
+		p := newPair(t, overBinary, func(d, a *conn.Config) {
 			if outgoing {
 				d.Interceptor = answer
 			} else {
@@ -235,7 +234,7 @@ func TestDeclaredTimeout(t *testing.T) {
 // TestCallsBeyondTheLimitWait: callers wait at their own side while as many calls
 // are open as the other side takes.
 func TestCallsBeyondTheLimitWait(t *testing.T) {
-	p := newPair(t, packet.Binary, func(d, a *conn.Config) { a.Local.MaxOpenCalls = 2 })
+	p := newPair(t, overBinary, func(d, a *conn.Config) { a.Local.MaxOpenCalls = 2 })
 	ctx, cancel := context.WithCancel(timeout(t))
 	var blocked sync.WaitGroup
 	for range 2 {
@@ -261,9 +260,9 @@ func TestCallsBeyondTheLimitWait(t *testing.T) {
 }
 
 func TestPush(t *testing.T) {
-	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
-		t.Run(form.String(), func(t *testing.T) {
-			p := newPair(t, form, nil)
+	for _, over := range links() {
+		t.Run(over.String(), func(t *testing.T) {
+			p := newPair(t, over, nil)
 			shared := conn.NewShared(note, wrapperspb.String("to all"))
 			for range 3 {
 				if !p.accepted.Push(shared) {
@@ -297,7 +296,7 @@ func TestPush(t *testing.T) {
 // TestPushNeverWaits: a lane whose handler stands still takes a window's worth
 // and then refuses, and what was queued arrives.
 func TestPushNeverWaits(t *testing.T) {
-	p := newPair(t, packet.Binary, nil)
+	p := newPair(t, overBinary, nil)
 	p.dialledService.notes = make(chan string) // so the handler stands still
 	shared := conn.NewShared(note, wrapperspb.String(strings.Repeat("x", 1000)))
 	queued := 0
@@ -335,7 +334,7 @@ func TestCloseTellsWhy(t *testing.T) {
 			t.Fatalf("%v, %v", coded, coded.Outcome)
 		}
 	})
-	p := newPair(t, packet.Binary, nil)
+	p := newPair(t, overBinary, nil)
 	p.accepted.Close("moving house")
 	<-p.dialled.Context().Done()
 	if cause := context.Cause(p.dialled.Context()); !strings.Contains(cause.Error(), "closed by the other side: moving house") {
@@ -344,7 +343,7 @@ func TestCloseTellsWhy(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	p := newPair(t, packet.Binary, nil)
+	p := newPair(t, overBinary, nil)
 	waiting := make(chan error)
 	ctx, cancel := context.WithCancel(timeout(t))
 	go func() {

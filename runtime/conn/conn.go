@@ -47,6 +47,8 @@ type Config struct {
 	// Token goes out with each packet that opens a call when Dialled is set, and
 	// is demanded of such packets otherwise.
 	Token string
+	// Sealing is what the data of sealed actions is sealed and opened with.
+	Sealing Sealing
 	// Local is what this side takes, Remote what the other side told.
 	Local, Remote Limits
 	// MaxRunningCalls is how many handlers run at once; further calls wait. 0 is
@@ -151,12 +153,13 @@ func New(o *Opening, cfg Config) *Conn {
 	c.made = newMadeCalls(cfg.Dialled)
 	c.taken = newTakenCalls(cfg.Local.CallWindow)
 	c.out = writer{
-		nc:      c.nc,
-		timeout: cfg.WriteTimeout,
-		workers: cfg.Workers,
-		failed:  c.terminate,
-		window:  newSendWindow(cfg.Remote.ConnectionWindow),
-		actions: actionNumbers{max: cfg.Remote.MaxActionNumbers},
+		nc:         c.nc,
+		encryption: o.in.encryption,
+		timeout:    cfg.WriteTimeout,
+		workers:    cfg.Workers,
+		failed:     c.terminate,
+		window:     newSendWindow(cfg.Remote.ConnectionWindow),
+		actions:    actionNumbers{max: cfg.Remote.MaxActionNumbers},
 	}
 	c.out.resumeRef = c.out.resume
 	if c.form == packet.JSON {
@@ -313,7 +316,7 @@ func (c *Conn) partWith(cause *packetrpc.Error) {
 	c.out.mu.Unlock()
 	c.out.flush()
 	_ = c.out.await(c.ctx, last)
-	if half, ok := c.nc.(halfCloser); ok && half.CloseWrite() == nil {
+	if c.out.closeWrite() {
 		<-c.ctx.Done()
 	}
 	c.terminate(cause)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +15,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/packetrpc/packetrpc/runtime/conn"
-	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -144,10 +142,10 @@ type pair struct {
 	dialledService, acceptedService *service
 }
 
-func newPair(t testing.TB, form packet.Form, change func(dialled, accepted *conn.Config)) *pair {
+func newPair(t testing.TB, over link, change func(dialled, accepted *conn.Config)) *pair {
 	t.Helper()
 	p := &pair{dialledService: newService(), acceptedService: newService()}
-	a, b := openPair(t, form)
+	a, b := over.open(t)
 	workers := conn.NewWorkers()
 	quiet := slog.New(slog.DiscardHandler)
 	dialled := conn.Config{Dialled: true, Token: "secret", Local: conn.DefaultLimits(), Remote: conn.DefaultLimits(), Workers: workers, Logger: quiet, Handlers: &p.dialledService.Handlers}
@@ -171,51 +169,21 @@ func newPair(t testing.TB, form packet.Form, change func(dialled, accepted *conn
 	return p
 }
 
-// openPair connects two Openings that have exchanged a first packet.
-func openPair(t testing.TB, form packet.Form) (dialled, accepted *conn.Opening) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	client, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dialled = conn.Open(client, form, conn.NewWorkers())
-	if err := dialled.Send(&packet.Packet{Action: "handShake"}); err != nil {
-		t.Fatal(err)
-	}
-	accepted, err = conn.Accept(server, conn.NewWorkers())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p, err := accepted.Receive(); err != nil || p.Action != "handShake" {
-		t.Fatal(p, err)
-	}
-	return dialled, accepted
-}
-
 func call(ctx context.Context, caller packetrpc.Caller, spec *packetrpc.Spec, in string) (string, error) {
 	out, err := packetrpc.CallUnary[text](ctx, caller, spec, wrapperspb.String(in))
 	return out.GetValue(), err
 }
 
-// bothWays runs a test in both forms, called from each side.
+// bothWays runs a test over each link, called from each side.
 func bothWays(t *testing.T, test func(t *testing.T, caller *conn.Conn, callee *service)) {
-	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
-		t.Run(form.String(), func(t *testing.T) {
+	for _, over := range links() {
+		t.Run(over.String(), func(t *testing.T) {
 			t.Run("dialled", func(t *testing.T) {
-				p := newPair(t, form, nil)
+				p := newPair(t, over, nil)
 				test(t, p.dialled, p.acceptedService)
 			})
 			t.Run("accepted", func(t *testing.T) {
-				p := newPair(t, form, nil)
+				p := newPair(t, over, nil)
 				test(t, p.accepted, p.dialledService)
 			})
 		})
@@ -376,9 +344,9 @@ func TestStreams(t *testing.T) {
 }
 
 func TestManyCallsBothWays(t *testing.T) {
-	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
-		t.Run(form.String(), func(t *testing.T) {
-			p := newPair(t, form, nil)
+	for _, over := range links() {
+		t.Run(over.String(), func(t *testing.T) {
+			p := newPair(t, over, nil)
 			ctx := timeout(t)
 			var all sync.WaitGroup
 			for side, c := range []*conn.Conn{p.dialled, p.accepted} {

@@ -485,7 +485,7 @@ func TestUnreadStreamOfAPeer(t *testing.T) {
 
 // TestLargeUploadBesideSmallCalls: one message of 64 MiB does not hold others up.
 func TestLargeUploadBesideSmallCalls(t *testing.T) {
-	p := newPair(t, packet.Binary, func(d, a *conn.Config) { a.Local.MaxMessageSize = 65 << 20 })
+	p := newPair(t, overBinary, func(d, a *conn.Config) { a.Local.MaxMessageSize = 65 << 20 })
 	ctx := timeout(t)
 	done := make(chan error, 1)
 	go func() {

@@ -65,12 +65,13 @@ func flushInTurn(conns []*Conn) {
 }
 
 // flushNow is flush for those who must not wait: what the socket does not take at
-// once, or what is no socket of the system, is left to a worker.
+// once, what is no socket of the system, and what must be encrypted first, is left
+// to a worker.
 func (w *writer) flushNow(socket syscall.RawConn, now *socketWriter) {
 	if !w.claim() {
 		return
 	}
-	if socket == nil || !w.writeNow(socket, now) {
+	if socket == nil || w.encryption != nil || !w.writeNow(socket, now) {
 		w.workers.Run(w.resumeRef)
 	}
 }

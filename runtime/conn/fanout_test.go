@@ -28,10 +28,10 @@ func TestPushAll(t *testing.T) {
 	var pairs []*pair
 	var conns []*conn.Conn
 	for range 70 {
-		p := newPair(t, packet.Binary, func(dialled, accepted *conn.Config) { endless(dialled, accepted) })
+		p := newPair(t, overBinary, func(dialled, accepted *conn.Config) { endless(dialled, accepted) })
 		pairs, conns = append(pairs, p), append(conns, p.accepted)
 	}
-	gone := newPair(t, packet.Binary, nil)
+	gone := newPair(t, overBinary, nil)
 	gone.dialled.Close("")
 	gone.accepted.Wait()
 	conns = slices.Insert(conns, 35, gone.accepted)
@@ -61,7 +61,7 @@ func TestPushAll(t *testing.T) {
 // with nothing lost where the socket took a part.
 func TestPushAllPassesByAFullSocket(t *testing.T) {
 	stuck := newUnreadRaw(t, packet.Binary, false, func(cfg *conn.Config) { endless(cfg) })
-	live := newPair(t, packet.Binary, func(dialled, accepted *conn.Config) { endless(dialled, accepted) })
+	live := newPair(t, overBinary, func(dialled, accepted *conn.Config) { endless(dialled, accepted) })
 	conns := []*conn.Conn{stuck.conn, live.accepted}
 	text := func(i int) string { return fmt.Sprint(i, strings.Repeat("x", 20_000)) }
 	queued := 0

@@ -113,7 +113,7 @@ func newFuzzed(t *testing.T, form packet.Form, connDialled, plain bool, workers 
 			handshake = append([]byte(packet.Preface), handshake...)
 		}
 		if _, err = dialling.Write(handshake); err == nil {
-			if opening, err = conn.Accept(accepting, conn.NewWorkers()); err == nil {
+			if opening, err = conn.Accept(accepting, nil, conn.NewWorkers()); err == nil {
 				_, err = opening.Receive()
 			}
 		}

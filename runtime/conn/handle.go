@@ -137,7 +137,7 @@ func (t *takenCall) takeRequest() *packetrpc.Error {
 		return packetrpc.AsError(err)
 	}
 	request := t.method.NewRequest()
-	failure := t.conn.decodeRequest(data, request)
+	failure := t.conn.decodeRequest(data, request, t.seal)
 	t.box.done()
 	if failure == nil {
 		t.request = request

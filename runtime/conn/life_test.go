@@ -281,9 +281,9 @@ func TestHandlersThatExit(t *testing.T) {
 
 // TestHandlersThatCallBack: calls nest across a connection.
 func TestHandlersThatCallBack(t *testing.T) {
-	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
-		t.Run(form.String(), func(t *testing.T) {
-			p := newPair(t, form, nil)
+	for _, over := range links() {
+		t.Run(over.String(), func(t *testing.T) {
+			p := newPair(t, over, nil)
 			for _, service := range []*service{p.dialledService, p.acceptedService} {
 				packetrpc.HandleUnary(&service.Handlers, back, func(ctx context.Context, in *text) (*text, error) {
 					if len(in.Value) == 0 {

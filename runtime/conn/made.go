@@ -51,6 +51,7 @@ type madeCall struct {
 	id     uint64
 	spec   *packetrpc.Spec
 	window sendWindow // the writer's lock guards it
+	seal   *callSeal
 
 	// A unary call's reply is decoded into response by whoever took the call out
 	// of the table, who then signals done; err and metadata come with it.
@@ -96,7 +97,8 @@ func (c *Conn) begin(ctx context.Context, spec *packetrpc.Spec, response proto.M
 	c.made.nextID += 2
 	c.made.calls.put(call.id, call)
 	alone = c.made.calls.len() == 1
-	if response == nil {
+	call.seal = c.newSeal(spec, call.id, true)
+	if response == nil || spec.Sealed {
 		call.box = c.newInbox(call.id)
 	}
 	c.countAlone(alone && response != nil)
@@ -115,9 +117,9 @@ func (c *Conn) callable(ctx context.Context, spec *packetrpc.Spec) error {
 	case c.cfg.Plain:
 		return notSent(packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
 			"the other side shook hands without a version; such connections take replies only"))
-	case spec.Sealed:
-		return notSent(packetrpc.Errorf(packetrpc.CodeFailedPrecondition,
-			"action %s is sealed, and there is no key to seal it with", spec.Action))
+	}
+	if err := c.cfg.Sealing.allows(spec, true); err != nil {
+		return notSent(err)
 	}
 	return nil
 }
@@ -256,7 +258,7 @@ func (c *Conn) unary(ctx context.Context, spec *packetrpc.Spec, request, respons
 		return err
 	}
 	p := c.opening(ctx, packet.KindRequest, call.id)
-	if err := c.send(ctx, &call.window, &p, spec, request); err != nil && c.withdraw(call, err) {
+	if err := c.send(ctx, &call.window, &p, spec, request, call.seal); err != nil && c.withdraw(call, err) {
 		return err // otherwise the other side has ended the call, and its reply tells why
 	}
 	c.flushTogether(alone)
@@ -309,11 +311,11 @@ func (c *Conn) reply(ctx context.Context, call *madeCall) error {
 	case call.box != nil:
 		var data []byte
 		if data, err = call.box.take(ctx, func() {}); err == nil {
-			err = c.decode(data, call.response)
+			err = c.decode(data, call.response, call.seal)
 			call.box.done()
 		}
 	case call.large != nil:
-		err = c.decode(call.large, call.response)
+		err = c.decode(call.large, call.response, nil)
 	}
 	if call.box == nil { // otherwise the reading goroutine may still hold it
 		c.cfg.Workers.recycle(call)
@@ -321,8 +323,12 @@ func (c *Conn) reply(ctx context.Context, call *madeCall) error {
 	return err
 }
 
-// decode unmarshals a message that the other side sent in answer.
-func (c *Conn) decode(data []byte, message proto.Message) error {
+// decode opens and unmarshals a message that the other side sent in answer.
+func (c *Conn) decode(data []byte, message proto.Message, with *callSeal) error {
+	data, err := with.open(c.form, data)
+	if err != nil {
+		return packetrpc.Errorf(packetrpc.CodeInternal, "the reply was refused: %w", err)
+	}
 	if err := packet.UnmarshalMessage(c.form, data, message); err != nil {
 		return packetrpc.Errorf(packetrpc.CodeInternal, "the reply is no %s: %w", message.ProtoReflect().Descriptor().FullName(), err)
 	}
@@ -344,7 +350,7 @@ func (c *Conn) oneWay(ctx context.Context, spec *packetrpc.Spec, message proto.M
 	}
 	lane := c.made.laneID
 	p := c.opening(ctx, packet.KindOneWay, lane)
-	err := c.send(ctx, &c.lane, &p, spec, message)
+	err := c.send(ctx, &c.lane, &p, spec, message, c.newSeal(spec, lane, true))
 	if err == nil {
 		c.out.flushSoon()
 		return nil
@@ -374,7 +380,7 @@ func (c *Conn) handleResponse(p *packet.Packet) {
 		case len(p.Data) > decodeAtOnce:
 			call.large = bytes.Clone(p.Data)
 		default:
-			if err := c.decode(p.Data, call.response); err != nil {
+			if err := c.decode(p.Data, call.response, nil); err != nil {
 				call.err = packetrpc.AsError(err)
 			}
 		}

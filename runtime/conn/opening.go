@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -32,14 +34,32 @@ func Open(nc net.Conn, form packet.Form, workers *Workers) *Opening {
 	return o
 }
 
+// OpenEncrypted begins a connection that this side has dialled with a TLS
+// handshake. The error is that of the handshake, which the config may have caused.
+func OpenEncrypted(nc net.Conn, config *tls.Config, form packet.Form, workers *Workers) (*Opening, error) {
+	e, err := encrypt(nc, config, true, nil, workers)
+	if err != nil {
+		return nil, err
+	}
+	o := Open(nc, form, workers)
+	o.in.encryption = e
+	return o, nil
+}
+
 // Accept begins a connection that the other side has dialled. It waits for the
-// first bytes, which tell the form (PROTOCOL section 2), and reads the preface.
+// first bytes, which tell the form (PROTOCOL section 2), and reads the preface. If
+// they begin a TLS handshake, it shakes hands with config, unless that is nil.
 // When they are nothing that packetrpc speaks, it has told the other side so in a
 // line, and returns an [*packetrpc.Error] of [packetrpc.CodeInvalidArgument].
-func Accept(nc net.Conn, workers *Workers) (*Opening, error) {
+func Accept(nc net.Conn, config *tls.Config, workers *Workers) (*Opening, error) {
 	o := &Opening{nc: nc, in: newReader(nc, workers, packet.Binary)}
 	if err := o.in.fill(); err != nil {
 		return nil, openingError(err)
+	}
+	if o.in.unread()[0] == tlsHandshake && config != nil {
+		if err := o.acceptTLS(config); err != nil {
+			return nil, err
+		}
 	}
 	switch first := o.in.unread()[0]; {
 	case strings.IndexByte("{ \t\r\n", first) >= 0:
@@ -48,11 +68,29 @@ func Accept(nc net.Conn, workers *Workers) (*Opening, error) {
 		return o, nil
 	case first == packet.Preface[0]:
 		return o, o.readPreface()
-	case first == 0x16:
+	case first == tlsHandshake && config == nil:
 		return nil, o.refuse("this server does not speak TLS; connect in plaintext")
 	default:
 		return nil, o.refuse(fmt.Sprintf("this is a packetrpc server; %q begins neither a JSON packet nor the binary form", first))
 	}
+}
+
+// tlsHandshake is the first byte of a TLS handshake.
+const tlsHandshake = 0x16
+
+// acceptTLS shakes hands by TLS and waits for the first bytes inside.
+func (o *Opening) acceptTLS(config *tls.Config) error {
+	head := bytes.Clone(o.in.unread())
+	o.in.drop()
+	e, err := encrypt(o.nc, config, false, head, o.in.lender)
+	if err != nil {
+		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the TLS handshake failed: %w", err)
+	}
+	o.in.encryption = e
+	if err := o.in.fill(); err != nil {
+		return openingError(err)
+	}
+	return nil
 }
 
 func (o *Opening) readPreface() error {
@@ -75,12 +113,23 @@ func (o *Opening) readPreface() error {
 
 // refuse tells a stranger, who may be a person, why there is no connection.
 func (o *Opening) refuse(reason string) error {
-	fmt.Fprintf(o.nc, "packetrpc: %s\n", reason)
+	_ = o.write(fmt.Appendf(nil, "packetrpc: %s\n", reason))
 	return packetrpc.NewError(packetrpc.CodeInvalidArgument, errors.New(reason))
 }
 
 // Form returns how packets are written.
 func (o *Opening) Form() packet.Form { return o.form }
+
+// TLS returns what is known of the TLS connection, and whether there is one.
+func (o *Opening) TLS() (state tls.ConnectionState, encrypted bool) {
+	if o.in.encryption != nil {
+		return o.in.encryption.tls.ConnectionState(), true
+	}
+	if foreign, ok := o.nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		return foreign.ConnectionState(), true
+	}
+	return tls.ConnectionState{}, false
+}
 
 // Receive waits for the next packet, whose slices are valid until the next call.
 // The error is an [*packetrpc.Error]: [packetrpc.CodeUnavailable] when the
@@ -107,12 +156,34 @@ func (o *Opening) Receive() (*packet.Packet, error) {
 
 // Send sends a packet in one write.
 func (o *Opening) Send(p *packet.Packet) error {
-	_, err := o.nc.Write(packet.Append(o.form, []byte(o.preface), p))
+	err := o.write(packet.Append(o.form, []byte(o.preface), p))
 	o.preface = ""
 	if err != nil {
 		return packetrpc.Errorf(packetrpc.CodeUnavailable, "writing failed: %w", err)
 	}
 	return nil
+}
+
+func (o *Opening) write(bytes []byte) error {
+	if o.in.encryption != nil {
+		return o.in.encryption.write(bytes, o.writeRaw)
+	}
+	return o.writeRaw(bytes)
+}
+
+func (o *Opening) writeRaw(bytes []byte) error {
+	_, err := o.nc.Write(bytes)
+	return err
+}
+
+// CloseWrite tells the other side that nothing more comes, and reports whether the
+// connection has a way to tell it.
+func (o *Opening) CloseWrite() bool {
+	if o.in.encryption != nil && o.in.encryption.closeWrite(o.writeRaw) != nil {
+		return false
+	}
+	half, ok := o.nc.(halfCloser)
+	return ok && half.CloseWrite() == nil
 }
 
 func openingError(err error) error {

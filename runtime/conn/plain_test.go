@@ -40,7 +40,7 @@ func newPlain(t *testing.T, nc, old net.Conn) (*conn.Conn, *rawService, chan str
 	t.Helper()
 	noted := &writes{nc, make(chan string, 10_000)}
 	go io.WriteString(old, `{"action":"handShake"}`)
-	opening, err := conn.Accept(noted, conn.NewWorkers())
+	opening, err := conn.Accept(noted, nil, conn.NewWorkers())
 	if err == nil {
 		_, err = opening.Receive()
 	}

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/packetrpc/packetrpc/runtime/conn"
-	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -17,7 +16,7 @@ import (
 // itself. What comes between its calls, and what others begin, is read all the same.
 func TestLoneCallsLeaveNobodyUnread(t *testing.T) {
 	checkLeaks(t)
-	p := newPair(t, packet.Binary, nil)
+	p := newPair(t, overBinary, nil)
 	lone := func() {
 		t.Helper()
 		for i := range 30 {
@@ -65,7 +64,7 @@ func TestLoneCallsLeaveNobodyUnread(t *testing.T) {
 // context's end.
 func TestLoneCallCancelled(t *testing.T) {
 	checkLeaks(t)
-	p := newPair(t, packet.Binary, nil)
+	p := newPair(t, overBinary, nil)
 	for range 5 {
 		for range 30 {
 			if _, err := call(timeout(t), p.dialled, echo, "x"); err != nil {

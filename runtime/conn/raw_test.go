@@ -160,7 +160,7 @@ func newUnreadRaw(t testing.TB, form packet.Form, connDialled bool, change func(
 		opening = conn.Open(dialling, form, conn.NewWorkers())
 		if err = opening.Send(&packet.Packet{Action: "handShake"}); err == nil {
 			var raw *conn.Opening
-			if raw, err = conn.Accept(accepting, conn.NewWorkers()); err == nil {
+			if raw, err = conn.Accept(accepting, nil, conn.NewWorkers()); err == nil {
 				_, err = raw.Receive()
 			}
 		}
@@ -170,7 +170,7 @@ func newUnreadRaw(t testing.TB, form packet.Form, connDialled bool, change func(
 			r.write([]byte(packet.Preface))
 		}
 		r.send(&packet.Packet{Action: "handShake"})
-		if opening, err = conn.Accept(accepting, conn.NewWorkers()); err == nil {
+		if opening, err = conn.Accept(accepting, nil, conn.NewWorkers()); err == nil {
 			_, err = opening.Receive()
 		}
 	}

@@ -18,12 +18,15 @@ const (
 	lastFragmentMax = fragmentSize + fragmentSize/4
 )
 
-// send queues a message of a call, with p as its envelope; a spec gives the
-// packet the action's name or number. It waits for credit and room. Nothing has
+// send queues a message of a call, with p as its envelope and sealed as the call
+// is; a spec gives the packet the action's name or number. It waits for credit and room. Nothing has
 // been sent when the error's outcome says so. Somebody must flush afterwards.
-func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, spec *packetrpc.Spec, message proto.Message) *packetrpc.Error {
+func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, spec *packetrpc.Spec, message proto.Message, with *callSeal) *packetrpc.Error {
 	if err := metadataFits(p.Metadata); err != nil {
 		return err
+	}
+	if with.seals() && message != nil {
+		return c.sendSealed(ctx, window, p, spec, message, with)
 	}
 	size := 0
 	if c.form == packet.Binary {

@@ -23,12 +23,14 @@ const (
 //
 // A connection that waits and has handled everything holds no buffer: it waits
 // for its socket to have something, and only then borrows one. That works for
-// the system's own sockets. Others, such as TLS connections, wait in Read with a
+// the system's own sockets. Others, such as those in memory, wait in Read with a
 // buffer in hand.
 type source struct {
 	// These do not change, so others may use them, too.
 	nc     net.Conn
 	socket syscall.RawConn // nil for others than the system's sockets
+
+	encryption *encryption // nil for plaintext
 
 	try    func(fd uintptr) bool // tryRead, made a func value once
 	lender *Workers
@@ -82,6 +84,9 @@ func (s *source) adapt(n int) {
 func (s *source) read() (int, error) {
 	if s.socket == nil {
 		s.makeRoom()
+		if s.encryption != nil {
+			return s.encryption.read(s.buf.bytes[s.end:])
+		}
 		return s.nc.Read(s.buf.bytes[s.end:])
 	}
 	if s.try == nil {
@@ -123,7 +128,11 @@ func (s *source) tryPolling(fd uintptr) bool {
 func (s *source) tryRead(fd uintptr) bool {
 	s.makeRoom()
 	var waits bool
-	s.n, waits, s.err = readSocket(fd, s.buf.bytes[s.end:])
+	if room := s.buf.bytes[s.end:]; s.encryption != nil {
+		s.n, waits, s.err = s.encryption.tryRead(fd, room)
+	} else {
+		s.n, waits, s.err = readSocket(fd, room)
+	}
 	if waits && s.start == s.end {
 		s.drop()
 	}

@@ -32,7 +32,7 @@ func (c *Conn) openStream(ctx context.Context, spec *packetrpc.Spec, request pro
 		return nil, err
 	}
 	p := c.opening(ctx, packet.KindRequest, call.id)
-	if err := c.send(ctx, &call.window, &p, spec, request); err != nil && c.withdraw(call, err) {
+	if err := c.send(ctx, &call.window, &p, spec, request, call.seal); err != nil && c.withdraw(call, err) {
 		cancel()
 		return nil, err // otherwise the other side has ended the call, and Receive tells why
 	}
@@ -53,7 +53,7 @@ func (s *madeStream) Send(message proto.Message) error {
 		return notSent(packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "the stream's sending end is closed"))
 	}
 	p := packet.Packet{Kind: packet.KindMessage, CallID: s.call.id}
-	if err := s.conn.send(s.ctx, &s.call.window, &p, nil, message); err != nil {
+	if err := s.conn.send(s.ctx, &s.call.window, &p, nil, message, s.call.seal); err != nil {
 		if errors.Is(err, io.EOF) || err.Code == packetrpc.CodeUnavailable {
 			return io.EOF
 		}
@@ -88,7 +88,7 @@ func (s *madeStream) Receive(message proto.Message) error {
 		s.call.box.takeMetadata(s.info)
 	}
 	if err == nil {
-		err = s.conn.decode(data, message)
+		err = s.conn.decode(data, message, s.call.seal)
 	}
 	if err != nil {
 		s.abandon(err)
@@ -128,7 +128,7 @@ func (s *takenStream) Send(message proto.Message) error {
 		return packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "the stream's sending end is closed")
 	}
 	p := packet.Packet{Kind: packet.KindMessage, CallID: call.id, Metadata: call.takeMetadata()}
-	if err := call.conn.send(call, &call.window, &p, nil, message); err != nil {
+	if err := call.conn.send(call, &call.window, &p, nil, message, call.seal); err != nil {
 		return err
 	}
 	call.conn.out.flushSoon()
@@ -148,7 +148,7 @@ func (s *takenStream) Receive(message proto.Message) error {
 	if err != nil {
 		return err
 	}
-	if err := call.conn.decodeRequest(data, message); err != nil {
+	if err := call.conn.decodeRequest(data, message, call.seal); err != nil {
 		return err
 	}
 	return nil

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/packetrpc/packetrpc/runtime/conn"
-	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -21,10 +20,10 @@ import (
 // cancelled, under limits so small that every sender waits for everything there
 // is to wait for. Nothing may hang, be lost or be mixed up.
 func TestTightLimits(t *testing.T) {
-	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
+	for _, over := range links() {
 		for seed := range uint64(2) {
-			t.Run(fmt.Sprintf("%v/%d", form, seed), func(t *testing.T) {
-				p := newPair(t, form, func(d, a *conn.Config) {
+			t.Run(fmt.Sprintf("%v/%d", over, seed), func(t *testing.T) {
+				p := newPair(t, over, func(d, a *conn.Config) {
 					for _, config := range []*conn.Config{d, a} {
 						config.Local.CallWindow = 1000
 						config.Local.ConnectionWindow = 3000

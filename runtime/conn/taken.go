@@ -64,6 +64,7 @@ type takenCall struct {
 	request    proto.Message // of unary and one-way calls, unless it is in box
 	box        *inbox        // messages of a stream, or parts of a large request
 	window     sendWindow    // the writer's lock guards it
+	seal       *callSeal
 	held       int           // what the account holds for request
 	laneCost   int           // what the lane's window gets back once the call has run
 	response   proto.Message // a client-streaming call's reply

@@ -39,10 +39,12 @@ const (
 // side does not read, so the goroutine that holds the reading role must not call
 // it, or two connected sides that both write would wait for each other for ever.
 type writer struct {
-	nc      net.Conn
-	timeout time.Duration // without progress
-	workers *Workers
-	failed  func(*packetrpc.Error) // told once, outside of the lock
+	nc net.Conn
+
+	encryption *encryption   // nil for plaintext
+	timeout    time.Duration // without progress
+	workers    *Workers
+	failed     func(*packetrpc.Error) // told once, outside of the lock
 
 	resumeRef func() // w.resume, made a func value once
 
@@ -288,8 +290,16 @@ func (w *writer) resume() {
 	w.workers.Run(w.resumeRef)
 }
 
-// write writes all of bytes as long as the other side takes some of it in time.
+// write writes all of bytes, encrypted if the connection is.
 func (w *writer) write(bytes []byte) error {
+	if w.encryption != nil {
+		return w.encryption.write(bytes, w.writeRaw)
+	}
+	return w.writeRaw(bytes)
+}
+
+// writeRaw writes all of bytes as long as the other side takes some of it in time.
+func (w *writer) writeRaw(bytes []byte) error {
 	for len(bytes) > 0 {
 		if now := time.Now(); now.Sub(w.deadlineSet) > w.timeout/4 {
 			w.deadlineSet = now
@@ -374,6 +384,16 @@ func (w *writer) stop(reason *packetrpc.Error) {
 		close(m.done)
 	}
 	w.marks = nil
+}
+
+// closeWrite tells the other side that nothing more comes, and reports whether the
+// connection has a way to tell it.
+func (w *writer) closeWrite() bool {
+	if w.encryption != nil && w.encryption.closeWrite(w.writeRaw) != nil {
+		return false
+	}
+	half, ok := w.nc.(halfCloser)
+	return ok && half.CloseWrite() == nil
 }
 
 func (w *writer) fail(reason *packetrpc.Error) {

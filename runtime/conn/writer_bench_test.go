@@ -31,7 +31,7 @@ func BenchmarkWriter(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				p := packet.Packet{Kind: packet.KindRequest, CallID: 12345, ActionNumber: 7, Token: "0123456789abcdef0123456789abcdef"}
-				if err := c.send(context.Background(), &window, &p, nil, in); err != nil {
+				if err := c.send(context.Background(), &window, &p, nil, in, nil); err != nil {
 					b.Fatal(err)
 				}
 				if i%batch == 0 {

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/packetrpc/packetrpc/runtime/conn"
-	"github.com/packetrpc/packetrpc/runtime/internal/setup"
 	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/session"
 )
 
@@ -38,6 +38,10 @@ type handshake struct {
 	opening *conn.Opening
 	// last is the last packet received, or nil. Its data may be gone.
 	last *packet.Packet
+	// challenge is what the next packet may be bound to, a sealed handshake.
+	challenge string
+	// opener opens what is sealed to the server; nil without a key.
+	opener *seal.Opener
 	// told: the client knows already why it is refused.
 	told bool
 }
@@ -45,6 +49,9 @@ type handshake struct {
 // serveHandshake shakes hands with a client and makes it a member.
 func (s *Server) serveHandshake(nc net.Conn, origin netip.Prefix) {
 	h := &handshake{server: s, nc: nc, deadline: time.Now().Add(s.options.handshakeTimeout)}
+	if s.options.key != nil {
+		h.opener = seal.NewOpener(s.options.key)
+	}
 	m, err := h.run()
 	if err != nil {
 		h.refuse(err)
@@ -88,24 +95,61 @@ func (h *handshake) run() (*member, error) {
 // receive waits for the client's handshake. In the JSON form, which people type,
 // it asks for one when something else comes.
 func (h *handshake) receive() (session.Request, error) {
-	opening, err := conn.Accept(h.nc, h.server.workers)
+	opening, err := conn.Accept(h.nc, h.server.encryption, h.server.workers)
 	if err != nil {
 		h.told = !isTimeout(err)
 		return session.Request{}, err
 	}
 	h.opening = opening
+	state, encrypted := opening.TLS()
+	if !encrypted && h.server.encryption != nil && !h.server.options.allowPlaintext {
+		return session.Request{}, errPlaintext
+	}
 	for attempt := 1; ; attempt++ {
 		if h.last, err = opening.Receive(); err != nil {
 			h.last = nil
 			return session.Request{}, err
 		}
-		if session.IsRequest(h.last) || opening.Form() != packet.JSON || attempt == maxAttempts {
-			return session.ParseRequest(opening.Form(), h.last, h.nc.RemoteAddr())
+		answer := session.NewRefusal(packet.JSON, h.last, session.ErrNoHandshake)
+		switch {
+		case session.IsChallengeRequest(h.last) && attempt < maxAttempts:
+			if answer, err = h.newChallenge(); err != nil {
+				return session.Request{}, err
+			}
+		case session.IsRequest(h.last) || opening.Form() != packet.JSON || attempt == maxAttempts:
+			request, err := h.understand()
+			request.Credentials.PublicKey = seal.PeerKey(state)
+			return request, err
 		}
-		if err := opening.Send(session.NewRefusal(packet.JSON, h.last, session.ErrNoHandshake)); err != nil {
+		if err := opening.Send(answer); err != nil {
 			return session.Request{}, err
 		}
 	}
+}
+
+// newChallenge answers a client that is going to seal its handshake.
+func (h *handshake) newChallenge() (*packet.Packet, error) {
+	if h.opener == nil {
+		return nil, session.ErrNoKey
+	}
+	h.challenge = session.NewChallenge()
+	return session.NewChallengeAnswer(h.opening.Form(), h.challenge, h.server.publicKey)
+}
+
+// understand opens the client's handshake if it is sealed, and reads it.
+func (h *handshake) understand() (session.Request, error) {
+	if h.last.Sealed && session.IsRequest(h.last) {
+		if err := session.OpenRequest(h.opening.Form(), h.last, h.challenge, h.opener); err != nil {
+			return session.Request{}, err
+		}
+	}
+	return session.ParseRequest(h.opening.Form(), h.last, h.nc.RemoteAddr())
+}
+
+// errPlaintext is what a client is told that does not encrypt.
+var errPlaintext error = &packetrpc.Error{
+	Code:    packetrpc.CodeFailedPrecondition,
+	Message: "this server takes encrypted connections only (client.WithServerKey)",
 }
 
 // authenticate finds out who the client is.
@@ -142,21 +186,26 @@ func (h *handshake) authenticate(credentials session.Credentials) (packetrpc.Ide
 func (h *handshake) answer(request session.Request, identity packetrpc.Identity) (*member, error) {
 	s := h.server
 	created := s.sessions.Create(identity)
-	answer, err := session.NewAnswer(h.opening.Form(), request, created, s.options.limits.Proto())
+	answer, err := session.NewAnswer(h.opening.Form(), request, created, session.Terms{
+		Limits:    s.options.limits.Proto(),
+		PublicKey: s.publicKey,
+	})
 	if err != nil {
 		s.sessions.Remove(created)
 		return nil, err
 	}
+	_, encrypted := h.opening.TLS()
 	m := &member{
 		server:    s,
 		session:   created,
 		connected: time.Now(),
-		encrypted: setup.Encrypted(h.nc),
+		encrypted: encrypted,
 		ready:     make(chan struct{}),
 	}
 	m.conn = conn.New(h.opening, conn.Config{
 		Plain:           request.Plain,
 		Token:           created.Token().Reveal(),
+		Sealing:         conn.Sealing{Opener: h.opener, To: request.SealTo, Encrypted: encrypted},
 		Local:           s.options.limits,
 		Remote:          conn.LimitsFromProto(request.Limits),
 		MaxRunningCalls: s.options.runningCalls,
@@ -224,9 +273,14 @@ func (h *handshake) linger() {
 	if h.server.life.Err() != nil {
 		return
 	}
-	if closer, ok := h.nc.(interface{ CloseWrite() error }); ok && closer.CloseWrite() == nil {
-		io.CopyN(io.Discard, h.nc, lingerBytes)
+	if h.opening == nil {
+		if half, ok := h.nc.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+			return
+		}
+	} else if !h.opening.CloseWrite() {
+		return
 	}
+	io.CopyN(io.Discard, h.nc, lingerBytes)
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

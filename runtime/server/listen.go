@@ -126,8 +126,8 @@ func (s *Server) checkExposure(addr net.Addr, name string) error {
 		return nil
 	}
 	var missing []string
-	if !s.options.allowPlaintext {
-		missing = append(missing, "connections are not encrypted (server.AllowPlaintext accepts that)")
+	if s.encryption == nil && !s.options.allowPlaintext {
+		missing = append(missing, "connections are not encrypted (server.WithKey changes that, server.AllowPlaintext accepts it)")
 	}
 	if s.options.authenticator == nil && !s.options.allowAnonymous {
 		missing = append(missing, "nobody is authenticated (server.WithAuthenticator changes that, server.AllowAnonymous accepts it)")

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"crypto/rsa"
+	"crypto/tls"
 	"log/slog"
 	"time"
 
 	"github.com/packetrpc/packetrpc/runtime/conn"
 	"github.com/packetrpc/packetrpc/runtime/internal/setup"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/session"
 )
 
@@ -33,6 +36,8 @@ type options struct {
 	halfOpenAddress  int
 	maxConnections   int
 
+	key            *rsa.PrivateKey
+	tls            *tls.Config
 	authenticator  session.Authenticator
 	roles          map[string][]string
 	allowPlaintext bool
@@ -81,6 +86,17 @@ func (o *options) check() error {
 		setup.Number{Option: "WithHandshakeTimeout", Value: int64(o.handshakeTimeout), Least: 1},
 		setup.Number{Option: "WithGracePeriod", Value: int64(o.gracePeriod)},
 		setup.Number{Option: "WithWriteTimeout", Value: int64(o.writeTimeout), Least: 1})
+}
+
+// encryption returns how connections are encrypted; nil is not at all.
+func (o *options) encryption() (*tls.Config, error) {
+	switch {
+	case o.tls != nil:
+		return setup.TLS(o.tls), nil
+	case o.key != nil:
+		return seal.ServerTLS(o.key)
+	}
+	return nil, nil
 }
 
 // WithAddress sets where [Server.ListenAndServe] listens: "host:port", or
@@ -133,9 +149,27 @@ func WithRoles(name string, roles ...string) Option {
 	return func(o *options) { o.roles[name] = append(o.roles[name], roles...) }
 }
 
-// AllowPlaintext lets the server listen beyond loopback without encryption, where
-// whoever can see the network reads and changes what is sent, passwords and
-// tokens included. Refusing to is the default.
+// WithKey makes the server's connections encrypted ones: TLS 1.3 with a certificate
+// that is made from the key, which clients know the server by (client.WithServerKey).
+// The key also opens what is sealed to the server. Plaintext is then refused, on
+// loopback as well, unless [AllowPlaintext] is given. The default is no key, and
+// no encryption. See seal.ReadPrivateKey for where a key comes from.
+func WithKey(key *rsa.PrivateKey) Option {
+	return func(o *options) { o.key = key }
+}
+
+// WithTLS makes the server's connections encrypted ones as the config says, for
+// those whose certificates come from a CA. TLS 1.3 is demanded unless the config
+// sets a MinVersion itself. A key that [WithKey] gives is then used for sealed data
+// only. The config must not be changed any more. The default is none.
+func WithTLS(config *tls.Config) Option {
+	return func(o *options) { o.tls = config }
+}
+
+// AllowPlaintext lets a server that has a key or a TLS config take connections that
+// are not encrypted beside those that are, and lets one that has neither listen
+// beyond loopback. Whoever can see the network then reads and changes what is sent,
+// passwords and tokens included. Refusing both is the default.
 func AllowPlaintext() Option {
 	return func(o *options) { o.allowPlaintext = true }
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -10,6 +11,7 @@ import (
 	"github.com/packetrpc/packetrpc/gen/packetrpc/v1/packetrpcv1packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/conn"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/session"
 )
 
@@ -29,6 +31,10 @@ type Server struct {
 	pushes      func() pushIndex
 	workers     *conn.Workers
 	interceptor packetrpc.Interceptor // nil for none
+
+	// Made by prepare; nil for none.
+	encryption *tls.Config
+	publicKey  []byte // of the key that opens sealed data, in DER
 
 	// These lock themselves.
 	sessions *session.Store
@@ -81,7 +87,15 @@ func (s *Server) check() error {
 	if err := s.options.check(); err != nil {
 		return err
 	}
-	return s.handlers.Err()
+	if err := s.handlers.Err(); err != nil {
+		return err
+	}
+	var err error
+	if s.encryption, err = s.options.encryption(); err != nil || s.options.key == nil {
+		return err
+	}
+	s.publicKey, err = seal.MarshalPublicKey(&s.options.key.PublicKey)
+	return err
 }
 
 // Connections returns the clients that are connected, the longest connected

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
 	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 )
 
 // Action is the action of a handshake's packets.
@@ -22,14 +24,11 @@ const (
 	statusFail    = "fail"
 )
 
-// NewRequest returns the packet with which the dialling side begins.
-func NewRequest(form packet.Form, username, password string, limits *packetrpcv1.Limits) (*packet.Packet, error) {
-	return newPacket(form, packet.KindRequest, &packetrpcv1.HandshakeRequest{
-		Version:  packet.Version,
-		Username: username,
-		Password: password,
-		Limits:   limits,
-	})
+// NewRequest returns the packet with which the dialling side begins, and sets the
+// version that it speaks.
+func NewRequest(form packet.Form, data *packetrpcv1.HandshakeRequest) (*packet.Packet, error) {
+	data.Version = packet.Version
+	return newPacket(form, packet.KindRequest, data)
 }
 
 // Request is a handshake as the accepting side has understood it.
@@ -40,6 +39,9 @@ type Request struct {
 	Credentials Credentials
 	// Limits is what the client takes; nil for a plain client.
 	Limits *packetrpcv1.Limits
+	// SealTo is the key that the client opens sealed data with; nil is none. Nothing
+	// has proved that the client has it.
+	SealTo *rsa.PublicKey
 }
 
 // IsRequest reports whether a connection's first packet begins a handshake at
@@ -62,8 +64,8 @@ func ParseRequest(form packet.Form, p *packet.Packet, remote net.Addr) (Request,
 		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a handshake is a request, not a packet of kind %q", p.Kind)
 	case p.CallID != 0:
 		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a handshake has the call id 0, not %d", p.CallID)
-	case p.More || p.Sealed:
-		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a handshake is one packet that is not sealed")
+	case p.More:
+		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a handshake is one packet")
 	}
 	var data packetrpcv1.HandshakeRequest
 	if err := packet.UnmarshalMessage(form, p.Data, &data); err != nil {
@@ -82,11 +84,26 @@ func ParseRequest(form packet.Form, p *packet.Packet, remote net.Addr) (Request,
 	if plain {
 		request.Limits = nil
 	}
+	if key := data.GetPublicKey(); len(key) > 0 {
+		var err error
+		if request.SealTo, err = seal.ParsePublicKeyDER(key); err != nil {
+			return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the handshake's public key: %w", err)
+		}
+	}
 	return request, nil
 }
 
-// NewAnswer returns the packet that tells the client about its new session.
-func NewAnswer(form packet.Form, request Request, s *Session, limits *packetrpcv1.Limits) (*packet.Packet, error) {
+// Terms is what the accepting side tells of itself.
+type Terms struct {
+	// Limits is what it takes.
+	Limits *packetrpcv1.Limits
+	// PublicKey is the key to seal to, in DER; nil is none.
+	PublicKey []byte
+}
+
+// NewAnswer returns the packet that tells the client about its new session. A plain
+// client is not told the terms.
+func NewAnswer(form packet.Form, request Request, s *Session, terms Terms) (*packet.Packet, error) {
 	token := s.Token().Reveal()
 	data := &packetrpcv1.HandshakeResponse{
 		Status:      statusSuccess,
@@ -96,7 +113,8 @@ func NewAnswer(form packet.Form, request Request, s *Session, limits *packetrpcv
 	}
 	if !request.Plain {
 		data.Version = packet.Version
-		data.Limits = limits
+		data.Limits = terms.Limits
+		data.PublicKey = terms.PublicKey
 	}
 	answer, err := newPacket(form, packet.KindResponse, data)
 	if err != nil {
@@ -129,6 +147,9 @@ type Answer struct {
 	ID    ID
 	// Limits is what the accepting side takes.
 	Limits *packetrpcv1.Limits
+	// SealTo is the key to seal to; nil is none. Whose it is the connection must have
+	// proved.
+	SealTo *rsa.PublicKey
 }
 
 // ErrNotAnAnswer tells that what answered the handshake is no packetrpc server.
@@ -162,7 +183,14 @@ func ParseAnswer(form packet.Form, p *packet.Packet) (Answer, error) {
 	case token == "":
 		return Answer{}, notAnAnswer("it has no token")
 	}
-	return Answer{Token: ParseToken(token), ID: ID(data.GetId()), Limits: data.GetLimits()}, nil
+	answer := Answer{Token: ParseToken(token), ID: ID(data.GetId()), Limits: data.GetLimits()}
+	if key := data.GetPublicKey(); len(key) > 0 {
+		var err error
+		if answer.SealTo, err = seal.ParsePublicKeyDER(key); err != nil {
+			return Answer{}, notAnAnswer("its public key: %w", err)
+		}
+	}
+	return answer, nil
 }
 
 // refusal returns the error that a packet refuses the handshake with.

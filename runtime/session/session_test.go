@@ -202,7 +202,7 @@ func TestHandshakeRoundTrip(t *testing.T) {
 	for _, form := range []packet.Form{packet.Binary, packet.JSON} {
 		t.Run(form.String(), func(t *testing.T) {
 			theirs := &packetrpcv1.Limits{MaxMessageSize: 1000}
-			first, err := session.NewRequest(form, "ada", "secret", theirs)
+			first, err := session.NewRequest(form, &packetrpcv1.HandshakeRequest{Username: "ada", Password: "secret", Limits: theirs})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +215,7 @@ func TestHandshakeRoundTrip(t *testing.T) {
 				t.Errorf("the request arrived as %+v", request)
 			}
 			s := session.NewStore().Create(packetrpc.Identity{Name: "ada"})
-			second, err := session.NewAnswer(form, request, s, &packetrpcv1.Limits{MaxOpenCalls: 7})
+			second, err := session.NewAnswer(form, request, s, session.Terms{Limits: &packetrpcv1.Limits{MaxOpenCalls: 7}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -241,7 +241,7 @@ func TestPlainHandshake(t *testing.T) {
 		t.Errorf("the request was understood as %+v", request)
 	}
 	s := session.NewStore().Create(packetrpc.Identity{})
-	answer, err := session.NewAnswer(packet.JSON, request, s, &packetrpcv1.Limits{MaxOpenCalls: 7})
+	answer, err := session.NewAnswer(packet.JSON, request, s, session.Terms{Limits: &packetrpcv1.Limits{MaxOpenCalls: 7}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ChallengeResponse is the data that answers "CoreChallenge", a request without data
+// that may come before the handshake, for one that is sealed.
+type ChallengeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the sealed handshake is bound to. It is good for the next packet only.
+	Challenge string `protobuf:"bytes,1,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	// The key to seal to, as in HandshakeResponse.
+	PublicKey     []byte `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChallengeResponse) Reset() {
+	*x = ChallengeResponse{}
+	mi := &file_packetrpc_v1_handshake_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChallengeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChallengeResponse) ProtoMessage() {}
+
+func (x *ChallengeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_packetrpc_v1_handshake_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChallengeResponse.ProtoReflect.Descriptor instead.
+func (*ChallengeResponse) Descriptor() ([]byte, []int) {
+	return file_packetrpc_v1_handshake_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ChallengeResponse) GetChallenge() string {
+	if x != nil {
+		return x.Challenge
+	}
+	return ""
+}
+
+func (x *ChallengeResponse) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
 // HandshakeRequest is the data of a connection's first packet, whose action is
 // "handShake" and whose call id is 0.
 type HandshakeRequest struct {
@@ -49,7 +105,7 @@ type HandshakeRequest struct {
 
 func (x *HandshakeRequest) Reset() {
 	*x = HandshakeRequest{}
-	mi := &file_packetrpc_v1_handshake_proto_msgTypes[0]
+	mi := &file_packetrpc_v1_handshake_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -61,7 +117,7 @@ func (x *HandshakeRequest) String() string {
 func (*HandshakeRequest) ProtoMessage() {}
 
 func (x *HandshakeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_handshake_proto_msgTypes[0]
+	mi := &file_packetrpc_v1_handshake_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -74,7 +130,7 @@ func (x *HandshakeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandshakeRequest.ProtoReflect.Descriptor instead.
 func (*HandshakeRequest) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_handshake_proto_rawDescGZIP(), []int{0}
+	return file_packetrpc_v1_handshake_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *HandshakeRequest) GetVersion() uint32 {
@@ -148,13 +204,16 @@ type HandshakeResponse struct {
 	Resumed bool `protobuf:"varint,8,opt,name=resumed,proto3" json:"resumed,omitempty"`
 	// Why it does not, when one was named.
 	ResumeRefused string `protobuf:"bytes,9,opt,name=resume_refused,json=resumeRefused,proto3" json:"resume_refused,omitempty"`
+	// The RSA key that the accepting side opens sealed data with: an X.509
+	// SubjectPublicKeyInfo in DER.
+	PublicKey     []byte `protobuf:"bytes,10,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HandshakeResponse) Reset() {
 	*x = HandshakeResponse{}
-	mi := &file_packetrpc_v1_handshake_proto_msgTypes[1]
+	mi := &file_packetrpc_v1_handshake_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -166,7 +225,7 @@ func (x *HandshakeResponse) String() string {
 func (*HandshakeResponse) ProtoMessage() {}
 
 func (x *HandshakeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_handshake_proto_msgTypes[1]
+	mi := &file_packetrpc_v1_handshake_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -179,7 +238,7 @@ func (x *HandshakeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandshakeResponse.ProtoReflect.Descriptor instead.
 func (*HandshakeResponse) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_handshake_proto_rawDescGZIP(), []int{1}
+	return file_packetrpc_v1_handshake_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *HandshakeResponse) GetStatus() string {
@@ -245,6 +304,13 @@ func (x *HandshakeResponse) GetResumeRefused() string {
 	return ""
 }
 
+func (x *HandshakeResponse) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
 // Limits is what one side of a connection takes from the other.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -264,7 +330,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_packetrpc_v1_handshake_proto_msgTypes[2]
+	mi := &file_packetrpc_v1_handshake_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -276,7 +342,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_handshake_proto_msgTypes[2]
+	mi := &file_packetrpc_v1_handshake_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -289,7 +355,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_handshake_proto_rawDescGZIP(), []int{2}
+	return file_packetrpc_v1_handshake_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Limits) GetMaxMessageSize() uint64 {
@@ -340,7 +406,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_packetrpc_v1_handshake_proto_msgTypes[3]
+	mi := &file_packetrpc_v1_handshake_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +418,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_handshake_proto_msgTypes[3]
+	mi := &file_packetrpc_v1_handshake_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +431,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_handshake_proto_rawDescGZIP(), []int{3}
+	return file_packetrpc_v1_handshake_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Keepalive) GetInterval() *durationpb.Duration {
@@ -386,7 +452,11 @@ var File_packetrpc_v1_handshake_proto protoreflect.FileDescriptor
 
 const file_packetrpc_v1_handshake_proto_rawDesc = "" +
 	"\n" +
-	"\x1cpacketrpc/v1/handshake.proto\x12\fpacketrpc.v1\x1a\x1egoogle/protobuf/duration.proto\"\xf9\x01\n" +
+	"\x1cpacketrpc/v1/handshake.proto\x12\fpacketrpc.v1\x1a\x1egoogle/protobuf/duration.proto\"P\n" +
+	"\x11ChallengeResponse\x12\x1c\n" +
+	"\tchallenge\x18\x01 \x01(\tR\tchallenge\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x02 \x01(\fR\tpublicKey\"\xf9\x01\n" +
 	"\x10HandshakeRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
@@ -395,7 +465,7 @@ const file_packetrpc_v1_handshake_proto_rawDesc = "" +
 	"\fresume_token\x18\x05 \x01(\fR\vresumeToken\x12#\n" +
 	"\rlast_sequence\x18\x06 \x01(\x04R\flastSequence\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\a \x01(\fR\tpublicKey\"\xb2\x02\n" +
+	"public_key\x18\a \x01(\fR\tpublicKey\"\xd1\x02\n" +
 	"\x11HandshakeResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12!\n" +
@@ -405,7 +475,10 @@ const file_packetrpc_v1_handshake_proto_rawDesc = "" +
 	"\x06limits\x18\x06 \x01(\v2\x14.packetrpc.v1.LimitsR\x06limits\x125\n" +
 	"\tkeepalive\x18\a \x01(\v2\x17.packetrpc.v1.KeepaliveR\tkeepalive\x12\x18\n" +
 	"\aresumed\x18\b \x01(\bR\aresumed\x12%\n" +
-	"\x0eresume_refused\x18\t \x01(\tR\rresumeRefused\"\xd4\x01\n" +
+	"\x0eresume_refused\x18\t \x01(\tR\rresumeRefused\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\n" +
+	" \x01(\fR\tpublicKey\"\xd4\x01\n" +
 	"\x06Limits\x12(\n" +
 	"\x10max_message_size\x18\x01 \x01(\x04R\x0emaxMessageSize\x12$\n" +
 	"\x0emax_open_calls\x18\x02 \x01(\rR\fmaxOpenCalls\x12\x1f\n" +
@@ -429,20 +502,21 @@ func file_packetrpc_v1_handshake_proto_rawDescGZIP() []byte {
 	return file_packetrpc_v1_handshake_proto_rawDescData
 }
 
-var file_packetrpc_v1_handshake_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_packetrpc_v1_handshake_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_packetrpc_v1_handshake_proto_goTypes = []any{
-	(*HandshakeRequest)(nil),    // 0: packetrpc.v1.HandshakeRequest
-	(*HandshakeResponse)(nil),   // 1: packetrpc.v1.HandshakeResponse
-	(*Limits)(nil),              // 2: packetrpc.v1.Limits
-	(*Keepalive)(nil),           // 3: packetrpc.v1.Keepalive
-	(*durationpb.Duration)(nil), // 4: google.protobuf.Duration
+	(*ChallengeResponse)(nil),   // 0: packetrpc.v1.ChallengeResponse
+	(*HandshakeRequest)(nil),    // 1: packetrpc.v1.HandshakeRequest
+	(*HandshakeResponse)(nil),   // 2: packetrpc.v1.HandshakeResponse
+	(*Limits)(nil),              // 3: packetrpc.v1.Limits
+	(*Keepalive)(nil),           // 4: packetrpc.v1.Keepalive
+	(*durationpb.Duration)(nil), // 5: google.protobuf.Duration
 }
 var file_packetrpc_v1_handshake_proto_depIdxs = []int32{
-	2, // 0: packetrpc.v1.HandshakeRequest.limits:type_name -> packetrpc.v1.Limits
-	2, // 1: packetrpc.v1.HandshakeResponse.limits:type_name -> packetrpc.v1.Limits
-	3, // 2: packetrpc.v1.HandshakeResponse.keepalive:type_name -> packetrpc.v1.Keepalive
-	4, // 3: packetrpc.v1.Keepalive.interval:type_name -> google.protobuf.Duration
-	4, // 4: packetrpc.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	3, // 0: packetrpc.v1.HandshakeRequest.limits:type_name -> packetrpc.v1.Limits
+	3, // 1: packetrpc.v1.HandshakeResponse.limits:type_name -> packetrpc.v1.Limits
+	4, // 2: packetrpc.v1.HandshakeResponse.keepalive:type_name -> packetrpc.v1.Keepalive
+	5, // 3: packetrpc.v1.Keepalive.interval:type_name -> google.protobuf.Duration
+	5, // 4: packetrpc.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
 	5, // [5:5] is the sub-list for method output_type
 	5, // [5:5] is the sub-list for method input_type
 	5, // [5:5] is the sub-list for extension type_name
@@ -461,7 +535,7 @@ func file_packetrpc_v1_handshake_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_packetrpc_v1_handshake_proto_rawDesc), len(file_packetrpc_v1_handshake_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -70,10 +70,14 @@ func IP(addr net.Addr) (netip.Addr, bool) {
 	return parsed.Addr().Unmap(), true
 }
 
-// Encrypted reports whether a connection is a TLS one.
-func Encrypted(nc net.Conn) bool {
-	_, encrypted := nc.(interface{ ConnectionState() tls.ConnectionState })
-	return encrypted
+// TLS returns a config that its user has given, for packetrpc: TLS 1.3 is demanded
+// unless it says otherwise.
+func TLS(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	if config.MinVersion == 0 {
+		config.MinVersion = tls.VersionTLS13
+	}
+	return config
 }
 
 // CheckLimits refuses limits that nothing could work with.

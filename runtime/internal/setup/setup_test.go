@@ -73,12 +73,12 @@ func TestLocal(t *testing.T) {
 	}
 }
 
-func TestEncrypted(t *testing.T) {
-	plain, other := net.Pipe()
-	defer other.Close()
-	defer plain.Close()
-	if setup.Encrypted(plain) || !setup.Encrypted(tls.Client(plain, &tls.Config{})) {
-		t.Error("cannot tell a TLS connection from another")
+func TestTLS(t *testing.T) {
+	for given, want := range map[uint16]uint16{0: tls.VersionTLS13, tls.VersionTLS12: tls.VersionTLS12} {
+		config := &tls.Config{MinVersion: given}
+		if got := setup.TLS(config); got.MinVersion != want || config.MinVersion != given {
+			t.Errorf("of a config with %#x came %#x", given, got.MinVersion)
+		}
 	}
 }
 

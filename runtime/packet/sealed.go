@@ -1,0 +1,30 @@
+package packet
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// AppendSealed appends sealed data, which is ASCII text, as the data of a packet of
+// the given form: a string in the JSON form (PROTOCOL section 17).
+func AppendSealed(form Form, dst, sealed []byte) []byte {
+	if form == Binary {
+		return append(dst, sealed...)
+	}
+	dst = append(dst, '"')
+	dst = append(dst, sealed...) // none of its characters needs to be escaped
+	return append(dst, '"')
+}
+
+// ParseSealed returns the text of sealed data that a packet of the given form has.
+// It may be part of data.
+func ParseSealed(form Form, data []byte) ([]byte, error) {
+	if form == Binary {
+		return data, nil
+	}
+	var text *string
+	if err := json.Unmarshal(data, &text); err != nil || text == nil {
+		return nil, fmt.Errorf("sealed data is a JSON string, not %.20q", data)
+	}
+	return []byte(*text), nil
+}
