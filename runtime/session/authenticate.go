@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/rsa"
 	"net"
 	"unicode"
 
@@ -25,6 +26,9 @@ type Credentials struct {
 	Username, Password string
 	// RemoteAddr is where the client connects from.
 	RemoteAddr net.Addr
+	// PublicKey is the RSA key that the client has proven to have, on an encrypted
+	// connection; nil is none.
+	PublicKey *rsa.PublicKey
 }
 
 // Authenticator tells who a client is.
