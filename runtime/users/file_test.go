@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -302,6 +304,22 @@ func TestChangedFile(t *testing.T) {
 	if !strings.Contains(log.String(), "level=ERROR") || strings.Contains(log.String(), "argon2id$v=19$m") {
 		t.Errorf("the log is wrong:\n%s", &log)
 	}
+}
+
+// Kernels may give changes that follow closely upon each other the same date. In
+// the bubble no time passes between them.
+func TestChangedFileOfTheSameDate(t *testing.T) {
+	path := newFile(t, "")
+	synctest.Test(t, func(t *testing.T) {
+		file := open(t, path)
+		for _, password := range []string{"first!", "second", "third!"} {
+			write(t, path, entry("ada", password))
+			if err := os.Chtimes(path, time.Now(), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			login(t, file, "ada", password)
+		}
+	})
 }
 
 func TestChangedMode(t *testing.T) {

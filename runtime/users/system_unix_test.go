@@ -3,6 +3,7 @@
 package users_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -24,5 +25,21 @@ func TestOpenDoesNotWait(t *testing.T) {
 	_, err = users.OpenKeys(path)
 	if err == nil || !strings.Contains(err.Error(), "is no regular file") {
 		t.Errorf("a file of keys: got the error %v", err)
+	}
+}
+
+func TestEditKeepsTheOwner(t *testing.T) {
+	const owner, group = 12345, 23456
+	path := newFile(t, entry("ada", "secret"))
+	if err := os.Chown(path, owner, group); err != nil {
+		t.Skip("only root can give a file away:", err)
+	}
+	edit(t, path, func(table *users.Table) error { return table.SetRoles("ada", "admin") })
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Sys().(*syscall.Stat_t); got.Uid != owner || got.Gid != group {
+		t.Errorf("the file belongs to %d:%d, want %d:%d", got.Uid, got.Gid, owner, group)
 	}
 }
