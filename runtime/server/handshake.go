@@ -33,6 +33,7 @@ const (
 type handshake struct {
 	server   *Server
 	nc       net.Conn
+	origin   netip.Prefix
 	deadline time.Time
 	// opening is nil until the client's first bytes have told the form.
 	opening *conn.Opening
@@ -48,7 +49,7 @@ type handshake struct {
 
 // serveHandshake shakes hands with a client and makes it a member.
 func (s *Server) serveHandshake(nc net.Conn, origin netip.Prefix) {
-	h := &handshake{server: s, nc: nc, deadline: time.Now().Add(s.options.handshakeTimeout)}
+	h := &handshake{server: s, nc: nc, origin: origin, deadline: time.Now().Add(s.options.handshakeTimeout)}
 	if s.options.key != nil {
 		h.opener = seal.NewOpener(s.options.key)
 	}
@@ -161,6 +162,9 @@ func (h *handshake) authenticate(credentials session.Credentials) (packetrpc.Ide
 	}
 	ctx, cancel := context.WithDeadline(s.life, h.deadline)
 	defer cancel()
+	if err := h.holdBack(ctx); err != nil {
+		return packetrpc.Identity{}, err
+	}
 	var identity packetrpc.Identity
 	err := s.guarded("the authenticator", func() (err error) {
 		identity, err = session.Authenticate(ctx, s.options.authenticator, credentials)
@@ -171,6 +175,9 @@ func (h *handshake) authenticate(credentials session.Credentials) (packetrpc.Ide
 	case err == nil:
 		return s.options.granted(identity), nil
 	case errors.As(err, &coded):
+		if coded.Code == packetrpc.CodeUnauthenticated {
+			s.failures.note(h.origin, time.Now())
+		}
 		return packetrpc.Identity{}, err
 	case ctx.Err() != nil:
 		return packetrpc.Identity{}, h.tooLate()
@@ -178,6 +185,22 @@ func (h *handshake) authenticate(credentials session.Credentials) (packetrpc.Ide
 		s.options.logger.Error("packetrpc: authenticating failed",
 			"username", credentials.Username, "address", credentials.RemoteAddr, "error", err)
 		return packetrpc.Identity{}, session.ErrCredentials
+	}
+}
+
+// holdBack waits where handshakes from the client's address have failed.
+func (h *handshake) holdBack(ctx context.Context) error {
+	wait, err := h.server.failures.admit(h.origin, time.Now())
+	if err != nil || wait == 0 {
+		return err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return h.tooLate()
 	}
 }
 

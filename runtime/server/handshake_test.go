@@ -196,8 +196,48 @@ func onlyAda(_ context.Context, c session.Credentials) (packetrpc.Identity, erro
 	return packetrpc.Identity{}, session.ErrCredentials
 }
 
+// Whoever guesses is soon told to come back later, from the same address with the
+// right password as well, and others are served meanwhile.
+func TestGuessingIsHeldBack(t *testing.T) {
+	srv := server.New(server.WithAuthenticator(session.AuthenticatorFunc(onlyAda)), server.WithLogger(quiet()),
+		server.WithFailureDelay(2, time.Hour, time.Hour))
+	address := listen(t, srv)
+	for range 2 {
+		if _, err := client.Dial(within(t), address, client.WithPassword("ada", "guess")); packetrpc.CodeOf(err) != packetrpc.CodeUnauthenticated {
+			t.Fatal(err)
+		}
+	}
+	for _, password := range []string{"guess", "secret"} {
+		_, err := client.Dial(within(t), address, client.WithPassword("ada", password))
+		if packetrpc.CodeOf(err) != packetrpc.CodeResourceExhausted || packetrpc.AsError(err).RetryAfter < 59*time.Minute {
+			t.Errorf("%s: %v", password, err)
+		}
+	}
+	elsewhere := client.WithDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext(ctx, network, address)
+	})
+	dial(t, address, elsewhere, client.WithPassword("ada", "secret"))
+}
+
+// Those who are held back a little wait for their turn, and then get in.
+func TestHeldBackForAMoment(t *testing.T) {
+	srv := server.New(server.WithAuthenticator(session.AuthenticatorFunc(onlyAda)), server.WithLogger(quiet()),
+		server.WithFailureDelay(1, 20*time.Millisecond, time.Hour))
+	address := listen(t, srv)
+	if _, err := client.Dial(within(t), address, client.WithPassword("ada", "guess")); packetrpc.CodeOf(err) != packetrpc.CodeUnauthenticated {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	dial(t, address, client.WithPassword("ada", "secret"))
+	dial(t, address, client.WithPassword("ada", "secret"))
+	if took := time.Since(began); took < 20*time.Millisecond {
+		t.Errorf("two handshakes took %v", took)
+	}
+}
+
 func TestAuthenticator(t *testing.T) {
-	srv := server.New(server.WithAuthenticator(session.AuthenticatorFunc(onlyAda)), server.WithLogger(quiet()))
+	srv := server.New(server.WithAuthenticator(session.AuthenticatorFunc(onlyAda)), server.WithLogger(quiet()),
+		server.WithFailureDelay(1, 0, 0))
 	address := listen(t, srv)
 	for _, test := range []struct {
 		name, password string

@@ -22,6 +22,10 @@ const (
 	defaultHandshakeTimeout = 5 * time.Second
 	defaultHalfOpen         = 4096
 	defaultHalfOpenAddress  = 1024
+
+	defaultFreeFailures   = 3
+	defaultFailureDelay   = 500 * time.Millisecond
+	defaultLongestFailure = time.Minute
 )
 
 // Option changes what [New] makes.
@@ -35,6 +39,9 @@ type options struct {
 	halfOpen         int
 	halfOpenAddress  int
 	maxConnections   int
+	freeFailures     int
+	failureDelay     time.Duration
+	longestDelay     time.Duration
 
 	key            *rsa.PrivateKey
 	tls            *tls.Config
@@ -61,6 +68,9 @@ func newOptions(list []Option) options {
 		handshakeTimeout: defaultHandshakeTimeout,
 		halfOpen:         defaultHalfOpen,
 		halfOpenAddress:  defaultHalfOpenAddress,
+		freeFailures:     defaultFreeFailures,
+		failureDelay:     defaultFailureDelay,
+		longestDelay:     defaultLongestFailure,
 		roles:            make(map[string][]string),
 		limits:           conn.DefaultLimits(),
 		runningCalls:     conn.DefaultMaxRunningCalls,
@@ -84,6 +94,9 @@ func (o *options) check() error {
 		setup.Number{Option: "WithMaxHalfOpen, for an address", Value: int64(o.halfOpenAddress), Least: 1},
 		setup.Number{Option: "WithMaxHalfOpen, in all", Value: int64(o.halfOpen), Least: 1},
 		setup.Number{Option: "WithHandshakeTimeout", Value: int64(o.handshakeTimeout), Least: 1},
+		setup.Number{Option: "WithFailureDelay, free failures", Value: int64(o.freeFailures), Least: 1},
+		setup.Number{Option: "WithFailureDelay, first", Value: int64(o.failureDelay)},
+		setup.Number{Option: "WithFailureDelay, longest", Value: int64(o.longestDelay)},
 		setup.Number{Option: "WithGracePeriod", Value: int64(o.gracePeriod)},
 		setup.Number{Option: "WithWriteTimeout", Value: int64(o.writeTimeout), Least: 1})
 }
@@ -138,6 +151,19 @@ func WithMaxConnections(limit int) Option {
 // listen beyond loopback unless [AllowAnonymous] is given.
 func WithAuthenticator(authenticator session.Authenticator) Option {
 	return func(o *options) { o.authenticator = authenticator }
+}
+
+// WithFailureDelay sets how handshakes from an address are held back where the
+// authenticator has refused some: from the given number of failures on they are
+// taken first apart, and twice as far apart with each further failure, up to
+// longest. Those that would have to wait for more than 2 s are refused with
+// resource_exhausted and told when to come back. An address has a clean record again
+// 15 minutes after its last failure. It is an IPv4 address or the /64 network of an
+// IPv6 one; connections that have none, as over Unix sockets, are not held back. The
+// defaults are 3 failures, 500 ms and 1 minute; a longest of 0 holds nobody back, as
+// may be right behind a proxy, where all clients have one address.
+func WithFailureDelay(free int, first, longest time.Duration) Option {
+	return func(o *options) { o.freeFailures, o.failureDelay, o.longestDelay = free, first, longest }
 }
 
 // WithRoles grants roles to the clients of a name, beside those that the

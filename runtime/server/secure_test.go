@@ -3,16 +3,23 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
+	"github.com/packetrpc/packetrpc/gen/packetrpc/v1/packetrpcv1packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/client"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/seal"
@@ -322,5 +329,284 @@ func TestCapture(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// refuses checks that a client cannot connect.
+func refuses(t *testing.T, address string, code packetrpc.Code, text string, options ...client.Option) {
+	t.Helper()
+	c, err := client.Dial(within(t), address, options...)
+	if err == nil {
+		c.Close()
+	}
+	if packetrpc.CodeOf(err) != code || !strings.Contains(err.Error(), text) {
+		t.Errorf("got %v, want %v with %q", err, code, text)
+	}
+	if strings.Contains(fmt.Sprint(err), "secret") {
+		t.Errorf("the error shows the password: %v", err)
+	}
+}
+
+// Somebody between client and server who has another key learns nothing from the
+// client, on an encrypted connection and before a sealed handshake.
+func TestManInTheMiddle(t *testing.T) {
+	k := testKeys()
+	const user, secret = "ada-lovelace", "secret"
+	asked := make(chan session.Credentials, 100)
+	middle := server.New(server.WithKey(k.other), server.AllowPlaintext(), server.WithLogger(quiet()), server.WithAuthenticator(
+		session.AuthenticatorFunc(func(_ context.Context, c session.Credentials) (packetrpc.Identity, error) {
+			asked <- c
+			return packetrpc.Identity{}, nil
+		})))
+	tapped := tap(t, listen(t, middle))
+	hosts := filepath.Join(t.TempDir(), "known_hosts")
+	known := seal.PinKnownHosts(hosts, func(string, *rsa.PublicKey) error { return nil })
+	if err := known.Verify(tapped.address, &k.server.PublicKey); err != nil {
+		t.Fatal(err)
+	}
+	for name, pin := range map[string]seal.Pin{
+		"key":         seal.PinKey(&k.server.PublicKey),
+		"fingerprint": seal.PinFingerprint(seal.Fingerprint(&k.server.PublicKey)),
+		"known_hosts": known, // the server's key has changed
+	} {
+		for way, option := range map[string]client.Option{"encrypted": client.WithServerKey(pin), "sealed": client.WithSealingTo(pin)} {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				refuses(t, tapped.address, packetrpc.CodeOf(pin.Verify(tapped.address, &k.other.PublicKey)), tapped.address,
+					option, client.WithPassword(user, secret), client.WithKey(k.client))
+			})
+		}
+	}
+	captured := tapped.captured()
+	for _, hidden := range []string{user, secret} {
+		if bytes.Contains(captured, []byte(hidden)) {
+			t.Errorf("%q was sent", hidden)
+		}
+	}
+	if len(asked) > 0 {
+		t.Error("credentials reached the man in the middle")
+	}
+}
+
+// A client that knows no key is told that it needs one, and a client that knows one
+// does not talk to a server without.
+func TestEncryptionOnOneSide(t *testing.T) {
+	k := testKeys()
+	withKey := listen(t, server.New(server.WithKey(k.server), server.WithLogger(quiet())))
+	without := listen(t, server.New(server.WithLogger(quiet())))
+	pin := client.WithServerKey(seal.PinKey(&k.server.PublicKey))
+	for _, form := range [][]client.Option{nil, {client.WithJSON()}} {
+		refuses(t, withKey, packetrpc.CodeFailedPrecondition, "encrypted connections only (client.WithServerKey)", form...)
+		refuses(t, without, packetrpc.CodeFailedPrecondition, "does not encrypt (server.WithKey)", append(form, pin)...)
+		refuses(t, without, packetrpc.CodeFailedPrecondition, "has no key to seal to (server.WithKey)",
+			append(form, client.WithSealingTo(seal.PinKey(&k.server.PublicKey)))...)
+	}
+	nc := dialRaw(t, withKey)
+	nc.write(`{"action":"handShake","data":{"username":"demo","password":"test"}}`)
+	if p := nc.read(); p.Status != "failed_precondition" || !strings.Contains(p.Message, "encrypted connections only") {
+		t.Errorf("an old program is told %+v", p)
+	}
+	nc.ends()
+
+	both := listen(t, server.New(server.WithKey(k.server), server.AllowPlaintext()))
+	for _, form := range [][]client.Option{nil, {client.WithJSON()}} {
+		for encrypted, options := range map[bool][]client.Option{false: form, true: append(form, pin)} {
+			c := dial(t, both, options...)
+			info, err := packetrpcv1packetrpc.NewCoreServiceClient(c).Info(within(t), &packetrpcv1.InfoRequest{})
+			if err != nil || info.GetEncrypted() != encrypted {
+				t.Errorf("the server calls it encrypted: %t, %v; want %t", info.GetEncrypted(), err, encrypted)
+			}
+		}
+	}
+}
+
+// A recording of an encrypted connection that is sent again runs nothing, nor does
+// that of one with sealed actions, although the latter shakes hands.
+func TestReplayedRecording(t *testing.T) {
+	for _, way := range ways() {
+		t.Run(way.name, func(t *testing.T) {
+			srv := server.New(append(way.server, knows("ada", "secret"), server.WithLogger(quiet()), server.WithFailureDelay(1, 0, 0))...)
+			v := registerVault(srv)
+			address := listen(t, srv)
+			tapped := tap(t, address)
+			c := dial(t, tapped.address, append(way.client, client.WithPassword("ada", "secret"))...)
+			if err := v.visit(within(t), c, "once"); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+			for len(v.ran) > 0 {
+				<-v.ran
+			}
+			tapped.mu.Lock()
+			recording := bytes.Clone(tapped.up[0].Bytes())
+			tapped.mu.Unlock()
+			for range 3 {
+				nc, err := net.Dial("tcp", address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				nc.SetDeadline(time.Now().Add(patience))
+				sent := make(chan struct{})
+				go func() {
+					defer close(sent)
+					nc.Write(recording) // fails when the server has closed
+				}()
+				io.Copy(io.Discard, nc)
+				nc.Close()
+				<-sent
+			}
+			if len(v.ran) > 0 {
+				t.Errorf("a handler ran for %q", <-v.ran)
+			}
+			dial(t, address, append(way.client, client.WithPassword("ada", "secret"))...)
+		})
+	}
+}
+
+// forge seals text with any header, as a program does that is not ours.
+func forge(t *testing.T, to *rsa.PublicKey, text string, header map[jose.HeaderKey]any) string {
+	t.Helper()
+	options := &jose.EncrypterOptions{ExtraHeaders: header}
+	encrypter, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: jose.RSA_OAEP_256, Key: to}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := encrypter.Encrypt([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compact, err := sealed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compact
+}
+
+// Single sealed packets that are replayed, moved, spoiled or not sealed run no
+// handler; their senders are told what is wrong, and the connection lives.
+func TestSealedPackets(t *testing.T) {
+	k := testKeys()
+	srv := server.New(server.WithKey(k.server), server.AllowPlaintext(), server.WithLogger(quiet()))
+	v := registerVault(srv)
+	handleEcho(srv, func(_ context.Context, s string) (string, error) { return s, nil })
+	address := listen(t, srv)
+	shake := func(clientKey *rsa.PrivateKey) (*raw, string) {
+		nc := dialRaw(t, address)
+		key := ""
+		if clientKey != nil {
+			der, err := seal.MarshalPublicKey(&clientKey.PublicKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key = base64.StdEncoding.EncodeToString(der)
+		}
+		nc.write(`{"action":"handShake","data":{"version":1,"publicKey":"` + key + `"}}`)
+		return nc, *nc.read().Token
+	}
+	nc, token := shake(k.client)
+	other, otherToken := shake(k.client)
+	keyless, keylessToken := shake(nil)
+
+	label := func(id uint64) seal.Label {
+		return seal.Label{Action: sealedUnary.Action, Direction: seal.Request, Session: seal.SessionHash(token), Call: id}
+	}
+	sealed := func(l seal.Label) string {
+		data, _, err := l.Seal([]byte(`"hello"`), &k.server.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	header := func(id uint64, change map[jose.HeaderKey]any) map[jose.HeaderKey]any {
+		all := map[jose.HeaderKey]any{
+			"act": sealedUnary.Action, "dir": "request", "ses": seal.SessionHash(token), "call": id,
+			"iat": time.Now().Unix(), "jti": base64.RawURLEncoding.EncodeToString([]byte(rand.Text()[:16])),
+		}
+		for name, value := range change {
+			if all[name] = value; value == nil {
+				delete(all, name)
+			}
+		}
+		return all
+	}
+	send := func(nc *raw, token, action, id, sealed string) reply {
+		nc.write(`{"action":"` + action + `","id":` + id + `,"token":"` + token + `","sealed":true,"data":"` + sealed + `"}`)
+		return nc.read()
+	}
+
+	good := sealed(label(3))
+	if p := send(nc, token, sealedUnary.Action, "3", good); p.Status != "" || p.Kind != "response" {
+		t.Fatalf("a good one: %+v", p)
+	}
+	if got := receive(t, v.ran); got != "hello" {
+		t.Fatalf("the handler was told %q", got)
+	}
+	const precondition, argument = "failed_precondition", "invalid_argument"
+	ago := func(d time.Duration) map[jose.HeaderKey]any {
+		return map[jose.HeaderKey]any{"iat": time.Now().Add(-d).Unix()}
+	}
+	change := func(name jose.HeaderKey, value any) map[jose.HeaderKey]any {
+		return map[jose.HeaderKey]any{name: value}
+	}
+	forged := func(id uint64, change map[jose.HeaderKey]any) string {
+		return forge(t, &k.server.PublicKey, `"hello"`, header(id, change))
+	}
+	genuine := sealed(label(5))
+	for _, test := range []struct {
+		name, action, id, data string
+		status, text           string
+	}{
+		{"replayed with its id", sealedUnary.Action, "3", good, precondition, "opened before"},
+		{"replayed with another id", sealedUnary.Action, "5", good, precondition, "sealed for call 3, not 5"},
+		{"for another action", sealedInline.Action, "7", sealed(label(7)), precondition, "sealed for action"},
+		{"a reply", sealedUnary.Action, "9", forged(9, change("dir", "reply")), precondition, `sealed as "reply"`},
+		{"of another session", sealedUnary.Action, "11", forged(11, change("ses", seal.SessionHash(otherToken))), precondition, "another session"},
+		{"of no session", sealedUnary.Action, "13", forged(13, change("ses", nil)), precondition, "another session"},
+		{"a later message", sealedUnary.Action, "15", forged(15, change("num", 1)), precondition, "message 1"},
+		{"in reply to something", sealedUnary.Action, "17", forged(17, change("irt", "x")), precondition, "in reply to another"},
+		{"stale", sealedUnary.Action, "19", forged(19, ago(3*time.Minute)), precondition, "within 2m0s"},
+		{"from the future", sealedUnary.Action, "21", forged(21, ago(-3*time.Minute)), precondition, "within 2m0s"},
+		{"undated", sealedUnary.Action, "23", forged(23, change("iat", nil)), argument, "iat"},
+		{"without an id of its own", sealedUnary.Action, "25", forged(25, change("jti", nil)), argument, "jti"},
+		{"zipped", sealedUnary.Action, "27", forged(27, change("zip", "DEF")), argument, "zip"},
+		{"to another key", sealedUnary.Action, "29", forge(t, &k.other.PublicKey, `"hello"`, header(29, nil)), argument, "key"},
+		{"truncated", sealedUnary.Action, "31", genuine[:len(genuine)-4], argument, ""},
+		{"half", sealedUnary.Action, "33", genuine[:len(genuine)/2], argument, ""},
+		{"no JWE", sealedUnary.Action, "35", "hello", argument, ""},
+		{"no message inside", sealedUnary.Action, "37", forge(t, &k.server.PublicKey, `{`, header(37, nil)), argument, "no google.protobuf.StringValue"},
+		{"an action that is not sealed", "test.Echo/Echo", "39", sealed(label(39)), precondition, "is not sealed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := send(nc, token, test.action, test.id, test.data)
+			if p.Status != test.status || !strings.Contains(p.Message, test.text) {
+				t.Errorf("got %+v, want %s with %q", p, test.status, test.text)
+			}
+		})
+	}
+	t.Run("on another connection", func(t *testing.T) {
+		if p := send(other, otherToken, sealedUnary.Action, "5", genuine); p.Status != precondition || !strings.Contains(p.Message, "another session") {
+			t.Errorf("got %+v", p)
+		}
+		if p := send(other, token, sealedUnary.Action, "7", genuine); p.Status != "unauthenticated" {
+			t.Errorf("with a stolen token on another connection: %+v", p)
+		}
+	})
+	t.Run("in clear", func(t *testing.T) {
+		nc.write(`{"action":"` + sealedUnary.Action + `","id":41,"token":"` + token + `","data":"hello"}`)
+		if p := nc.read(); p.Status != precondition || !strings.Contains(p.Message, "is sealed, but the packet's data is not") {
+			t.Errorf("got %+v", p)
+		}
+	})
+	t.Run("with no key for the reply", func(t *testing.T) {
+		l := label(3)
+		l.Session = seal.SessionHash(keylessToken)
+		if p := send(keyless, keylessToken, sealedUnary.Action, "3", sealed(l)); p.Status != precondition || !strings.Contains(p.Message, "no key of the other side") {
+			t.Errorf("got %+v", p)
+		}
+	})
+	if len(v.ran) > 0 {
+		t.Errorf("a handler ran for %q", <-v.ran)
+	}
+	if p := send(nc, token, sealedUnary.Action, "43", sealed(label(43))); p.Kind != "response" {
+		t.Errorf("in the end: %+v", p)
 	}
 }

@@ -282,7 +282,7 @@ func TestAddresses(t *testing.T) {
 		{"192.0.2.1:1", packetrpc.CodeInvalidArgument, "none of this machine's"},
 		{"unix:" + folder + "/nowhere/socket", packetrpc.CodeInvalidArgument, "folder that does not exist"},
 		{"unix:" + file, packetrpc.CodeAlreadyExists, "no socket"},
-		{"0.0.0.0:0", packetrpc.CodeFailedPrecondition, "address 0.0.0.0:0 is reached from beyond this machine, and connections are not encrypted (server.AllowPlaintext"},
+		{"0.0.0.0:0", packetrpc.CodeFailedPrecondition, "address 0.0.0.0:0 is reached from beyond this machine, and connections are not encrypted (server.WithKey"},
 		{":0", packetrpc.CodeFailedPrecondition, "server.AllowAnonymous"},
 	} {
 		err := server.New(server.WithAddress(test.address)).ListenAndServe(t.Context())

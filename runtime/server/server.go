@@ -40,6 +40,7 @@ type Server struct {
 	sessions *session.Store
 	registry registry
 	halfOpen halfOpen
+	failures failures
 
 	// life ends when the server begins to shut down, and handshakes with it.
 	life context.Context
@@ -72,6 +73,7 @@ func New(options ...Option) *Server {
 	s.interceptor = packetrpc.Chain(s.options.interceptors...)
 	s.registry.limit = s.options.maxConnections
 	s.halfOpen.perAddress, s.halfOpen.inAll = s.options.halfOpenAddress, s.options.halfOpen
+	s.failures.free, s.failures.first, s.failures.longest = s.options.freeFailures, s.options.failureDelay, s.options.longestDelay
 	s.life, s.end = context.WithCancel(context.Background())
 	packetrpcv1packetrpc.RegisterCoreServiceHandler(&s.handlers, &core{server: s})
 	return s
