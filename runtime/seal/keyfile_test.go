@@ -48,9 +48,7 @@ func certificateOf(key *rsa.PrivateKey) string {
 	return pemOf("CERTIFICATE", must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)))
 }
 
-func sshLineOf(key *rsa.PublicKey) string {
-	return string(ssh.MarshalAuthorizedKey(must(ssh.NewPublicKey(key))))
-}
+func sshOf(key any) string { return string(ssh.MarshalAuthorizedKey(must(ssh.NewPublicKey(key)))) }
 
 // write makes a file that only its owner may use.
 func write(t testing.TB, content string) string {
@@ -93,9 +91,9 @@ func TestReadPublicKey(t *testing.T) {
 		"SPKI":               spkiOf(key),
 		"PKCS#1":             pemOf("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(key)),
 		"certificate":        certificateOf(serverKey()),
-		"ssh-rsa":            sshLineOf(key),
-		"ssh-rsa, comment":   strings.TrimSpace(sshLineOf(key)) + " somebody at home",
-		"ssh-rsa, CRLF":      strings.TrimSpace(sshLineOf(key)) + "\r\n\r\n",
+		"ssh-rsa":            sshOf(key),
+		"ssh-rsa, comment":   strings.TrimSpace(sshOf(key)) + " somebody at home",
+		"ssh-rsa, CRLF":      strings.TrimSpace(sshOf(key)) + "\r\n\r\n",
 		"private key first":  pkcs8Of(impostorKey()) + spkiOf(key),
 		"first of two":       spkiOf(key) + spkiOf(&impostorKey().PublicKey),
 		"text around":        "a note\n" + spkiOf(key) + "another\n",
@@ -239,10 +237,9 @@ func flipOpenSSH(text string) string {
 
 func TestHostilePublicKeys(t *testing.T) {
 	key := &serverKey().PublicKey
-	spki, line := spkiOf(key), strings.TrimSpace(sshLineOf(key))
+	spki, line := spkiOf(key), strings.TrimSpace(sshOf(key))
 	elliptic256 := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	edwards, _, _ := ed25519.GenerateKey(rand.Reader)
-	sshOf := func(key any) string { return string(ssh.MarshalAuthorizedKey(must(ssh.NewPublicKey(key)))) }
 	negative := &rsa.PublicKey{N: new(big.Int).Neg(key.N), E: key.E}
 	for _, test := range []struct{ name, content, want string }{
 		{"nothing", "", "nothing where a public key in PEM belongs"},
@@ -261,12 +258,12 @@ func TestHostilePublicKeys(t *testing.T) {
 		{"small", spkiOf(publicKey(1024, 65537)), "1024 bits is too small"},
 		{"large", spkiOf(publicKey(16384, 65537)), "16384 bits is too large"},
 		{"very large", spkiOf(publicKey(300000, 65537)), "300000 bits is too large"},
-		{"small of SSH", sshLineOf(publicKey(1024, 65537)), "1024 bits is too small"},
-		{"large of SSH", sshLineOf(publicKey(16384, 65537)), "16384 bits is too large"},
-		{"very large of SSH", sshLineOf(publicKey(300000, 65537)), "its public key cannot be read"},
-		{"negative of SSH", sshLineOf(negative), "the modulus of an RSA key is positive"},
+		{"small of SSH", sshOf(publicKey(1024, 65537)), "1024 bits is too small"},
+		{"large of SSH", sshOf(publicKey(16384, 65537)), "16384 bits is too large"},
+		{"very large of SSH", sshOf(publicKey(300000, 65537)), "its public key cannot be read"},
+		{"negative of SSH", sshOf(negative), "the modulus of an RSA key is positive"},
 		{"even exponent", spkiOf(publicKey(2048, 4)), "it is not 4"},
-		{"even exponent of SSH", sshLineOf(publicKey(2048, 4)), "its public key cannot be read"},
+		{"even exponent of SSH", sshOf(publicKey(2048, 4)), "its public key cannot be read"},
 		{"line without a key", "ssh-rsa", "its public key cannot be read"},
 		{"line cut off", line[:100], "its public key cannot be read"},
 		{"line of two kinds", "ssh-ed25519" + strings.TrimPrefix(line, "ssh-rsa"), "its public key cannot be read"},
@@ -417,7 +414,7 @@ func FuzzParsePrivateKey(f *testing.F) {
 func FuzzParsePublicKey(f *testing.F) {
 	small := &smallKey().PublicKey
 	for _, seed := range []string{
-		spkiOf(small), pemOf("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(small)), sshLineOf(small),
+		spkiOf(small), pemOf("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(small)), sshOf(small),
 		spkiOf(&serverKey().PublicKey), certificateOf(serverKey()), sshKeyLine, pkcs8Of(smallKey()), "",
 	} {
 		f.Add([]byte(seed))
