@@ -25,5 +25,8 @@ func newCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "packetrpc",
 		Usage: "set up servers and clients of packetrpc",
+		Commands: []*cli.Command{
+			newKeygenCommand(),
+		},
 	}
 }
