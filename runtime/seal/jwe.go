@@ -50,6 +50,9 @@ var base64url = base64.RawURLEncoding.Strict()
 
 // encrypt returns data as a JWE to a key, with more parameters in its header.
 func encrypt(data []byte, to *rsa.PublicKey, params map[jose.HeaderKey]any) (string, error) {
+	if err := CheckKey(to); err != nil {
+		return "", err
+	}
 	encrypter, err := jose.NewEncrypter(dataAlgorithm,
 		jose.Recipient{Algorithm: keyAlgorithm, Key: to}, &jose.EncrypterOptions{ExtraHeaders: params})
 	if err != nil {
@@ -99,6 +102,9 @@ type header struct {
 // readHeader returns the header of a JWE that may be worth decrypting with key,
 // and looks at no more of it than its shape.
 func readHeader(sealed string, key *rsa.PrivateKey) (*header, error) {
+	if key == nil {
+		return nil, CheckKey(nil)
+	}
 	parts := strings.SplitN(sealed, ".", 6)
 	if len(parts) != 5 {
 		return nil, malformed("the sealed data is no JWE in compact serialization: that has five parts with dots between them")

@@ -58,14 +58,14 @@ func FuzzOpenSealed(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, sealed string) {
 		data, err := seal.Open(sealed, key, map[string]string{"room": "A"})
-		check(t, sealed, data, err)
+		checkOpened(t, sealed, data, err)
 		data, _, err = seal.NewOpener(key).Open([]byte(sealed), label())
-		check(t, sealed, data, err)
+		checkOpened(t, sealed, data, err)
 	})
 }
 
-// check fails the test unless data is what was sealed, or refused with a kind.
-func check(t *testing.T, sealed string, data []byte, err error) {
+// checkOpened fails the test unless data is what was sealed, or refused with a kind.
+func checkOpened(t *testing.T, sealed string, data []byte, err error) {
 	t.Helper()
 	if err == nil && string(data) != secret {
 		t.Errorf("%q opened as %q", sealed, data)

@@ -111,8 +111,8 @@ func TestWhatCannotBeSealed(t *testing.T) {
 		binding map[string]string
 		text    string
 	}{
-		"no key":           {nil, nil, "cannot be sealed to this key"},
-		"empty key":        {new(rsa.PublicKey), nil, "cannot be sealed to this key"},
+		"no key":           {nil, nil, "no RSA key"},
+		"empty key":        {new(rsa.PublicKey), nil, "no RSA key"},
 		"name not UTF-8":   {&sealKey().PublicKey, map[string]string{"\xff": ""}, "is not UTF-8"},
 		"value not UTF-8":  {&sealKey().PublicKey, map[string]string{"a": "\xff"}, `binding "a" of sealed data is not UTF-8`},
 		"binding too long": {&sealKey().PublicKey, map[string]string{"a": strings.Repeat("x", 4096)}, "bytes; it may have 4096"},
