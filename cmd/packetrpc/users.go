@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/users"
 )
 
@@ -58,6 +59,13 @@ func newUsersCommand() *cli.Command {
 				Usage:     "set the roles of a user in place of those that it has",
 				ArgsUsage: "FILE NAME [ROLE]…",
 				Action:    usersAction(2, -1, setRoles),
+			},
+			{
+				Name:      "authorize",
+				Usage:     "add a client's public key, by which a server knows the user without a password",
+				ArgsUsage: "KEYSFILE NAME PUBLICKEY",
+				Flags:     []cli.Flag{&cli.StringSliceFlag{Name: "role", Usage: "give the user `ROLE`; may be repeated"}},
+				Action:    usersAction(3, 3, authorizeKey),
 			},
 		},
 	}
@@ -126,6 +134,14 @@ func setPassword(ctx context.Context, cmd *cli.Command) error {
 func setRoles(ctx context.Context, cmd *cli.Command) error {
 	path, name, roles := cmd.Args().Get(0), cmd.Args().Get(1), cmd.Args().Slice()[2:]
 	return editUser(ctx, path, name, func(table *users.Table) error { return table.SetRoles(name, roles...) })
+}
+
+func authorizeKey(ctx context.Context, cmd *cli.Command) error {
+	key, err := seal.ReadPublicKey(cmd.Args().Get(2))
+	if err != nil {
+		return err
+	}
+	return users.Authorize(ctx, cmd.Args().Get(0), cmd.Args().Get(1), key, cmd.StringSlice("role")...)
 }
 
 func listUsers(_ context.Context, cmd *cli.Command) error {

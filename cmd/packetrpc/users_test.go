@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/session"
 	"github.com/packetrpc/packetrpc/runtime/users"
 )
@@ -72,6 +73,38 @@ func TestUsers(t *testing.T) {
 	}
 	checkPassword(t, path, "ada", "other")
 	checkPassword(t, path, "Bob B.", "better")
+}
+
+func TestUsersAuthorize(t *testing.T) {
+	folder := t.TempDir()
+	keys, public := filepath.Join(folder, "keys"), filepath.Join(folder, "ada.pub")
+	key, err := seal.GenerateKey(seal.MinBits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := seal.WriteKeyPair(filepath.Join(folder, "ada"), key); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ args, fails string }{
+		{"authorize " + keys + " ada " + public + " --role admin", ""},
+		{"authorize " + keys + " bob " + public, `is that of "ada"`},
+		{"authorize " + keys + " bob " + folder + "/none", "no such file"},
+		{"authorize " + keys + " bob " + folder + "/ada", "PRIVATE KEY"},
+		{"authorize " + keys + " bob", "takes the arguments KEYSFILE NAME PUBLICKEY"},
+	} {
+		_, err := runUsers(t, "", strings.Fields(step.args)...)
+		if step.fails == "" && err != nil || step.fails != "" && (err == nil || !strings.Contains(err.Error(), step.fails)) {
+			t.Errorf("%s: %v, want %q", step.args, err, step.fails)
+		}
+	}
+	known, err := users.OpenKeys(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := known.Authenticate(t.Context(), session.Credentials{PublicKey: &key.PublicKey})
+	if err != nil || identity.Name != "ada" || !identity.HasRole("admin") {
+		t.Errorf("the key is that of %v, %v", identity, err)
+	}
 }
 
 func TestUsersOfOthers(t *testing.T) {

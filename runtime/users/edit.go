@@ -33,6 +33,21 @@ const (
 // stays; the error of later edits says that it must be removed. Edit may be called
 // concurrently.
 func Edit(ctx context.Context, path string, change func(*Table) error) error {
+	return edit(ctx, path, readOrWrite, func(text []byte) ([]byte, error) {
+		table, err := newTable(path, text)
+		if err != nil {
+			return nil, err
+		}
+		if err := change(table); err != nil {
+			return nil, err
+		}
+		return table.text(), nil
+	})
+}
+
+// edit is Edit of any file, which others than its owner may not use in a forbidden
+// way.
+func edit(ctx context.Context, path string, forbidden fs.FileMode, change func(text []byte) ([]byte, error)) error {
 	target, err := resolve(path)
 	if err != nil {
 		return err
@@ -42,19 +57,14 @@ func Edit(ctx context.Context, path string, change func(*Table) error) error {
 		return err
 	}
 	defer next.discard()
-	text, info, err := readFile(target, readOrWrite)
+	text, info, err := readFile(target, forbidden)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	table, err := newTable(path, text)
-	if err != nil {
-		return err
-	}
-	if err := change(table); err != nil {
-		return err
-	}
-	changed := table.text()
+	changed, err := change(text)
 	switch {
+	case err != nil:
+		return err
 	case bytes.Equal(changed, text):
 		return nil
 	case len(changed) > maxFileSize:

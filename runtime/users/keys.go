@@ -12,13 +12,8 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/session"
-)
-
-// The sizes of the keys that are accepted.
-const (
-	minKeyBits = 2048
-	maxKeyBits = 8192
 )
 
 // Keys is a [session.Authenticator] that knows the clients whose RSA keys a file
@@ -115,13 +110,58 @@ func checkKey(key ssh.PublicKey) error {
 	if !ok {
 		return fmt.Errorf("the key is of the type %s; it must be ssh-rsa", key.Type())
 	}
-	if rsaKey.N.Sign() <= 0 {
-		return errors.New("the modulus of the key is not positive")
-	}
-	if bits := rsaKey.N.BitLen(); bits < minKeyBits || bits > maxKeyBits {
-		return fmt.Errorf("the key has %d bits; it may have %d to %d", bits, minKeyBits, maxKeyBits)
+	if err := seal.CheckKey(rsaKey); err != nil {
+		return errors.New(packetrpc.AsError(err).Message)
 	}
 	return nil
+}
+
+// Authorize adds a key to a file of keys: the client that has proven to have it is
+// the user with the name, and has the roles. A missing file is made, with the mode
+// 0600. It fails with already_exists when the key is listed, and otherwise as
+// [OpenKeys] and [Edit] do. It may be called concurrently.
+func Authorize(ctx context.Context, path, name string, key *rsa.PublicKey, roles ...string) error {
+	line, err := keyLine(name, key, roles)
+	if err != nil {
+		return packetrpc.NewError(packetrpc.CodeInvalidArgument, err)
+	}
+	return edit(ctx, path, write, func(text []byte) ([]byte, error) {
+		listed, err := parseOwners(path, text)
+		if err != nil {
+			return nil, err
+		}
+		public, err := ssh.NewPublicKey(key)
+		if err != nil {
+			return nil, err
+		}
+		if owner, taken := listed[digest(public)]; taken {
+			return nil, packetrpc.Errorf(packetrpc.CodeAlreadyExists, "%s has the key already: it is that of %q", path, owner.Name)
+		}
+		if len(text) > 0 && text[len(text)-1] != '\n' {
+			text = append(text, '\n')
+		}
+		return append(text, line...), nil
+	})
+}
+
+// keyLine returns the line of a key, and checks that it can be read.
+func keyLine(name string, key *rsa.PublicKey, roles []string) (string, error) {
+	if err := seal.CheckKey(key); err != nil {
+		return "", err
+	}
+	public, err := ssh.NewPublicKey(key)
+	if err != nil {
+		return "", err
+	}
+	line := strings.TrimSuffix(string(ssh.MarshalAuthorizedKey(public)), "\n") + " " + name
+	if len(roles) > 0 {
+		line = `roles="` + strings.Join(roles, ",") + `" ` + line
+	}
+	_, owner, err := parseOwner(line)
+	if err == nil && (owner.Name != name || !slices.Equal(owner.Roles, roles)) {
+		err = fmt.Errorf("the name %q and the roles %q cannot stand in a file of keys", name, roles)
+	}
+	return line + "\n", err
 }
 
 // parseOptions returns the roles among the options of a line.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/big"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -64,10 +65,10 @@ func TestOpenKeysRefuses(t *testing.T) {
 		{"PEM", "-----BEGIN PUBLIC KEY-----\n", ":1: the line is neither"},
 		{"another type", ed25519 + " ada", ":1: the key is of the type ssh-ed25519; it must be ssh-rsa"},
 		{"another type in front", "ssh-dss" + strings.TrimPrefix(key, "ssh-rsa") + " ada", ":1: the line is neither"},
-		{"small key", keyText(t, publicKey(2047, 1)) + " ada", ":1: the key has 2047 bits; it may have 2048 to 8192"},
-		{"large key", keyText(t, publicKey(8193, 1)) + " ada", ":1: the key has 8193 bits; it may have 2048 to 8192"},
+		{"small key", keyText(t, publicKey(2047, 1)) + " ada", ":1: an RSA key of 2047 bits is too small"},
+		{"large key", keyText(t, publicKey(8193, 1)) + " ada", ":1: an RSA key of 8193 bits is too large"},
 		{"giant key", keyText(t, publicKey(16385, 1)) + " ada", ":1: the line is neither"},
-		{"negative modulus", "ssh-rsa " + base64.StdEncoding.EncodeToString(notPositive) + " ada", ":1: the modulus of the key is not positive"},
+		{"negative modulus", "ssh-rsa " + base64.StdEncoding.EncodeToString(notPositive) + " ada", ":1: the modulus of an RSA key is positive and odd"},
 		{"even exponent", keyText(t, &rsa.PublicKey{N: publicKey(2048, 1).N, E: 4}) + " ada", ":1: the line is neither"},
 		{"key twice", key + " ada\n" + keyText(t, publicKey(2048, 2)) + " ada\n" + key + " bob\n", ":3: the key is that of line 1 already"},
 		{"unknown option", "no-pty " + key + " ada", ":1: the only option is roles"},
@@ -134,6 +135,44 @@ func TestAuthenticateByKey(t *testing.T) {
 		}
 		if diff := cmp.Diff(*test.want, got); err != nil || diff != "" {
 			t.Errorf("%q: error %v, identity (-want +got):\n%s", test.name, err, diff)
+		}
+	}
+}
+
+func TestAuthorize(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	first, second := publicKey(2048, 1), publicKey(3072, 2)
+	for _, step := range []struct {
+		name  string
+		key   *rsa.PublicKey
+		roles []string
+		code  packetrpc.Code
+		text  string
+	}{
+		{"ada", first, []string{"admin", "may chat"}, 0, ""},
+		{"Bob B.", second, nil, 0, ""},
+		{"eve", first, nil, packetrpc.CodeAlreadyExists, `is that of "ada"`},
+		{"", publicKey(2048, 3), nil, packetrpc.CodeInvalidArgument, "name"},
+		{"eve\nroot", publicKey(2048, 3), nil, packetrpc.CodeInvalidArgument, ""},
+		{" eve", publicKey(2048, 3), nil, packetrpc.CodeInvalidArgument, ""},
+		{"eve", publicKey(2048, 3), []string{`mod",other="`}, packetrpc.CodeInvalidArgument, ""},
+		{"eve", publicKey(2048, 3), []string{""}, packetrpc.CodeInvalidArgument, ""},
+		{"eve", publicKey(1024, 3), nil, packetrpc.CodeInvalidArgument, "too small"},
+		{"eve", nil, nil, packetrpc.CodeInvalidArgument, "no RSA key"},
+	} {
+		err := users.Authorize(t.Context(), path, step.name, step.key, step.roles...)
+		if packetrpc.CodeOf(err) != step.code || err != nil && !strings.Contains(err.Error(), step.text) {
+			t.Errorf("%q with %q: %v, want %v with %q", step.name, step.roles, err, step.code, step.text)
+		}
+	}
+	keys := openKeys(t, path)
+	for key, want := range map[*rsa.PublicKey]packetrpc.Identity{
+		first:  {Name: "ada", Roles: []string{"admin", "may chat"}},
+		second: {Name: "Bob B."},
+	} {
+		got, err := keys.Authenticate(t.Context(), session.Credentials{PublicKey: key})
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("error %v, identity (-want +got):\n%s", err, diff)
 		}
 	}
 }
