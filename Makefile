@@ -33,6 +33,21 @@ gen: ## Write the generated code anew from the .proto files
 run: ## Run the chat example: a server and two clients that talk
 	@$(GO) run ./examples/chat demo
 
+# What a user would type, in a folder of its own.
+.PHONY: run-secure
+run-secure: ## Run it encrypted: make keys, add users, and let the clients talk
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(GO) build -o "$$folder/bin/" ./cmd/packetrpc ./examples/chat; \
+	cd "$$folder"; PATH="$$folder/bin:$$PATH"; \
+	run() { echo "$$ $$*"; "$$@"; }; \
+	for name in server ada bob; do run packetrpc keygen "$$name"; done; \
+	run packetrpc users authorize authorized_keys ada ada.pub --role admin; \
+	head -c 12 /dev/urandom | base64 > bob.password; \
+	echo '$$ packetrpc users add users bob < bob.password'; \
+	packetrpc users add users bob < bob.password; \
+	run packetrpc users list users; \
+	run chat demo --secure .
+
 .PHONY: proxy
 proxy: ## Pack the module for programs outside, while it is not published
 	@$(GO) run ./internal/tour bin/proxy

@@ -19,19 +19,24 @@ const help = `Type a line to say it, or:
   /who           who is here, and how they are
   /status TEXT   how you are, for those who ask /who
   /robot TEXT    tell the robot something
+  /to NAME TEXT  say it to NAME alone, sealed
   /quit          leave
 `
 
 // runClient connects to a room and carries out what is typed, until the input,
 // the connection or the context ends.
-func runClient(ctx context.Context, address, name string, in io.Reader, out io.Writer) error {
+func runClient(ctx context.Context, address, name string, shown *credentials, in io.Reader, out io.Writer) error {
 	if name == "" {
 		return usageError("who are you? Add --name NAME")
+	}
+	options, err := shown.options(name)
+	if err != nil {
+		return err
 	}
 	p := &person{out: &screen{out: out}, status: "here"}
 	handlers := new(packetrpc.Handlers)
 	chatv1packetrpc.RegisterChatEventsHandler(handlers, p)
-	conn, err := client.Dial(ctx, address, client.WithName(name), client.WithHandlers(handlers))
+	conn, err := client.Dial(ctx, address, append(options, client.WithHandlers(handlers))...)
 	if err != nil {
 		return err
 	}
@@ -92,6 +97,10 @@ func (p *person) do(ctx context.Context, line string) error {
 		return nil
 	case command == "/robot":
 		return p.robot(ctx, rest)
+	case command == "/to":
+		to, text, _ := strings.Cut(rest, " ")
+		_, err := p.chat.Whisper(ctx, &chatv1.WhisperRequest{To: to, Text: text})
+		return err
 	case strings.HasPrefix(command, "/"):
 		p.out.printf("%s", help)
 		return nil

@@ -10,26 +10,32 @@ import (
 
 	chatv1 "github.com/packetrpc/packetrpc/examples/chat/gen/chat/v1"
 	"github.com/packetrpc/packetrpc/examples/chat/gen/chat/v1/chatv1packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/client"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/server"
 )
 
 // demoTime is how long the demonstration may take.
 const demoTime = 30 * time.Second
 
 // runDemo starts a server and lets two clients talk over it, in every way that
-// there is to call.
-func runDemo(ctx context.Context, out io.Writer) error {
+// there is to call: encrypted, if there is a keyring.
+func runDemo(ctx context.Context, keys keyring, out io.Writer) error {
 	ctx, stop := context.WithTimeout(ctx, demoTime)
 	defer stop()
+	d := &demo{out: out, keyring: keys}
+	protection, err := d.prepare()
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
+	d.address = listener.Addr().String()
 	serving, closeRoom := context.WithCancel(ctx)
 	served := make(chan error, 1)
-	go func() { served <- newServer().Serve(serving, listener) }()
-
-	d := &demo{out: out, address: listener.Addr().String()}
+	go func() { served <- newServer(protection...).Serve(serving, listener) }()
 	err = d.play(ctx)
 	closeRoom()
 	return errors.Join(err, <-served)
@@ -39,17 +45,42 @@ func runDemo(ctx context.Context, out io.Writer) error {
 type demo struct {
 	out     io.Writer
 	address string
+	keyring keyring // "" for a room open to all
+	asAda   []client.Option
+	asBob   []client.Option
 	ada     *guest
 	bob     *guest
+}
+
+// prepare returns how the server is protected, and notes what the clients show it.
+func (d *demo) prepare() ([]server.Option, error) {
+	room, ada, bob := new(protection), new(credentials), new(credentials)
+	var err error
+	if d.keyring != "" {
+		room, ada = d.keyring.protection(), d.keyring.ada()
+		if bob, err = d.keyring.bob(); err != nil {
+			return nil, err
+		}
+	}
+	if d.asAda, err = ada.options("ada"); err != nil {
+		return nil, err
+	}
+	if d.asBob, err = bob.options("bob"); err != nil {
+		return nil, err
+	}
+	return room.options()
+}
+
+// scene is a part of a demonstration.
+type scene struct {
+	title string
+	run   func(context.Context) error
 }
 
 // play goes through the scenes.
 func (d *demo) play(ctx context.Context) error {
 	defer d.close()
-	for _, scene := range []struct {
-		title string
-		run   func(context.Context) error
-	}{
+	scenes := []scene{
 		{"Two clients connect, and the server pushes who has joined.", d.connect},
 		{"A unary call: ada sends a line, and the server pushes it to everybody.", d.unary},
 		{"A one-way call, which is not answered: bob is typing.", d.oneWay},
@@ -58,8 +89,13 @@ func (d *demo) play(ctx context.Context) error {
 		{"A stream in both directions: ada talks with the robot.", d.bidiStream},
 		{"The server calls its clients: ada asks it who is here, and it asks each of them.", d.serverCalls},
 		{"An error with a code and a detail: ada says nothing.", d.failure},
-		{"The same push as a client in the JSON form receives it, byte for byte.", d.json},
-	} {
+	}
+	if d.keyring == "" {
+		scenes = append(scenes, scene{"The same push as a client in the JSON form receives it, byte for byte.", d.json})
+	} else {
+		scenes = append(scenes, d.secureScenes()...)
+	}
+	for _, scene := range scenes {
 		fmt.Fprintf(d.out, "# %s\n", scene.title)
 		if err := scene.run(ctx); err != nil {
 			return fmt.Errorf("%s %w", scene.title, err)
@@ -90,14 +126,14 @@ func (d *demo) everybodyHears(ctx context.Context, want string) error {
 }
 
 func (d *demo) connect(ctx context.Context) (err error) {
-	if d.ada, err = newGuest(ctx, d.address, "ada", "writing a demo"); err != nil {
+	if d.ada, err = newGuest(ctx, d.address, "writing a demo", d.asAda...); err != nil {
 		return err
 	}
 	if err := d.ada.hears(ctx, "ada has joined"); err != nil {
 		return err
 	}
 	d.say("ada hears: ada has joined")
-	if d.bob, err = newGuest(ctx, d.address, "bob", "watching one"); err != nil {
+	if d.bob, err = newGuest(ctx, d.address, "watching one", d.asBob...); err != nil {
 		return err
 	}
 	return d.everybodyHears(ctx, "bob has joined")

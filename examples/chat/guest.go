@@ -26,11 +26,11 @@ type guest struct {
 }
 
 // newGuest connects a client.
-func newGuest(ctx context.Context, address, name, status string) (*guest, error) {
+func newGuest(ctx context.Context, address, status string, options ...client.Option) (*guest, error) {
 	g := &guest{status: status, heard: make(chan string, 100)}
 	handlers := new(packetrpc.Handlers)
 	chatv1packetrpc.RegisterChatEventsHandler(handlers, g)
-	conn, err := client.Dial(ctx, address, client.WithName(name), client.WithHandlers(handlers))
+	conn, err := client.Dial(ctx, address, append(options, client.WithHandlers(handlers))...)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +70,11 @@ func (g *guest) Left(_ context.Context, request *chatv1.LeftRequest) error {
 
 func (g *guest) Typed(_ context.Context, request *chatv1.TypedRequest) error {
 	g.heard <- request.GetName() + " is typing"
+	return nil
+}
+
+func (g *guest) Whispered(_ context.Context, request *chatv1.WhisperedRequest) error {
+	g.heard <- request.GetName() + " whispers: " + request.GetText()
 	return nil
 }
 

@@ -4,6 +4,9 @@
 //	go run ./examples/chat server
 //	go run ./examples/chat client --name ada
 //	go run ./examples/chat demo
+//
+// Servers that only known users may enter, and whose connections are encrypted, are
+// shown by `make run-secure`.
 package main
 
 import (
@@ -21,11 +24,12 @@ import (
 )
 
 const usage = `usage:
-  chat server [--listen ADDRESS]
-  chat client [--server ADDRESS] --name NAME
-  chat demo
+  chat server [--listen ADDRESS] [--key FILE] [--users FILE] [--authorized-keys FILE]
+  chat client [--server ADDRESS] --name NAME [--server-key KEY] [--key FILE] [--password-file FILE]
+  chat demo [--secure FOLDER]
 
-An ADDRESS is HOST:PORT, or unix:PATH for a Unix socket.
+An ADDRESS is HOST:PORT, or unix:PATH for a Unix socket. A KEY is a file or
+a fingerprint. See ` + "`packetrpc keygen` and `packetrpc users`" + ` for the files.
 `
 
 func main() {
@@ -55,13 +59,18 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	switch command {
 	case "server":
 		listen := flags.String("listen", server.DefaultAddress, "where to listen")
-		runCommand = func() error { return runServer(ctx, *listen, out) }
+		protected := new(protection)
+		protected.addFlags(flags)
+		runCommand = func() error { return runServer(ctx, *listen, protected, out) }
 	case "client":
 		address := flags.String("server", server.DefaultAddress, "where the server is")
 		name := flags.String("name", "", "what others see")
-		runCommand = func() error { return runClient(ctx, *address, *name, in, out) }
+		shown := new(credentials)
+		shown.addFlags(flags)
+		runCommand = func() error { return runClient(ctx, *address, *name, shown, in, out) }
 	case "demo":
-		runCommand = func() error { return runDemo(ctx, out) }
+		folder := flags.String("secure", "", "a folder with keys and users: the conversation is encrypted")
+		runCommand = func() error { return runDemo(ctx, keyring(*folder), out) }
 	case "help", "-h", "--help":
 		_, err := io.WriteString(out, usage)
 		return err

@@ -50,6 +50,11 @@ func (p *person) Typed(_ context.Context, request *chatv1.TypedRequest) error {
 	return nil
 }
 
+func (p *person) Whispered(_ context.Context, request *chatv1.WhisperedRequest) error {
+	p.out.printf("%s, to you alone: %s\n", request.GetName(), request.GetText())
+	return nil
+}
+
 // Status answers the server.
 func (p *person) Status(context.Context, *chatv1.StatusRequest) (*chatv1.StatusResponse, error) {
 	p.mu.Lock()

@@ -103,6 +103,25 @@ func (r *room) Who(ctx context.Context, _ *chatv1.WhoRequest) (*chatv1.WhoRespon
 	return &chatv1.WhoResponse{People: people}, nil
 }
 
+// Whisper makes a sealed call to one client. Who has given no key cannot be whispered
+// to, unless the connection is encrypted.
+func (r *room) Whisper(ctx context.Context, request *chatv1.WhisperRequest) (*chatv1.WhisperResponse, error) {
+	if err := checkText(request.GetText()); err != nil {
+		return nil, err
+	}
+	for _, peer := range r.peers() {
+		if nameOf(peer) != request.GetTo() {
+			continue
+		}
+		said := &chatv1.WhisperedRequest{Name: nameOf(packetrpc.PeerFrom(ctx)), Text: request.GetText()}
+		if err := chatv1packetrpc.NewChatEventsClient(peer).Whispered(ctx, said); err != nil {
+			return nil, err
+		}
+		return &chatv1.WhisperResponse{}, nil
+	}
+	return nil, packetrpc.Errorf(packetrpc.CodeNotFound, "there is no %q here", request.GetTo())
+}
+
 // statusOf asks a client how its user is.
 func statusOf(ctx context.Context, peer packetrpc.Peer) string {
 	reply, err := chatv1packetrpc.NewChatEventsClient(peer).Status(ctx, &chatv1.StatusRequest{})

@@ -26,9 +26,13 @@ func newServer(options ...server.Option) *server.Server {
 }
 
 // runServer serves a room until the context ends.
-func runServer(ctx context.Context, address string, out io.Writer) error {
+func runServer(ctx context.Context, address string, protected *protection, out io.Writer) error {
+	options, err := protected.options()
+	if err != nil {
+		return err
+	}
 	logger := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	srv := newServer(server.WithAddress(address), server.WithLogger(logger))
+	srv := newServer(append(options, server.WithAddress(address), server.WithLogger(logger))...)
 	listener, err := srv.Listen(ctx)
 	if err != nil {
 		return err

@@ -222,7 +222,7 @@ func encryptionError(ctx context.Context, address string, err error) error {
 	var alert *net.OpError
 	switch {
 	case errors.As(err, &coded):
-		return packetrpc.Errorf(coded.Code, "%s: %w", address, err)
+		return coded
 	case ctx.Err() != nil:
 		return contextError(ctx, "the TLS handshake with "+address)
 	case errors.As(err, &noTLS):
@@ -250,7 +250,7 @@ func handshakeError(ctx context.Context, address string, err error) error {
 	var refused *pinError
 	switch {
 	case errors.As(err, &refused):
-		return packetrpc.Errorf(packetrpc.CodeOf(err), "%s: %w", address, refused.error)
+		return refused.error
 	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
 		return packetrpc.Errorf(packetrpc.CodeUnavailable, "%s closed the connection without answering the handshake: %w", address, err)
 	case errors.Is(err, session.ErrNotAnAnswer):

@@ -685,6 +685,98 @@ func (x *WhoResponse) GetPeople() []*Person {
 	return nil
 }
 
+// WhisperRequest is the request of Whisper.
+type WhisperRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the person.
+	To string `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`
+	// What to say.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhisperRequest) Reset() {
+	*x = WhisperRequest{}
+	mi := &file_chat_v1_chat_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhisperRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhisperRequest) ProtoMessage() {}
+
+func (x *WhisperRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chat_v1_chat_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhisperRequest.ProtoReflect.Descriptor instead.
+func (*WhisperRequest) Descriptor() ([]byte, []int) {
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *WhisperRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *WhisperRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// WhisperResponse is the reply of Whisper.
+type WhisperResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhisperResponse) Reset() {
+	*x = WhisperResponse{}
+	mi := &file_chat_v1_chat_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhisperResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhisperResponse) ProtoMessage() {}
+
+func (x *WhisperResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chat_v1_chat_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhisperResponse.ProtoReflect.Descriptor instead.
+func (*WhisperResponse) Descriptor() ([]byte, []int) {
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{15}
+}
+
 // Person is somebody in the room.
 type Person struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -698,7 +790,7 @@ type Person struct {
 
 func (x *Person) Reset() {
 	*x = Person{}
-	mi := &file_chat_v1_chat_proto_msgTypes[14]
+	mi := &file_chat_v1_chat_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +802,7 @@ func (x *Person) String() string {
 func (*Person) ProtoMessage() {}
 
 func (x *Person) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[14]
+	mi := &file_chat_v1_chat_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +815,7 @@ func (x *Person) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Person.ProtoReflect.Descriptor instead.
 func (*Person) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{14}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Person) GetName() string {
@@ -751,7 +843,7 @@ type PostedRequest struct {
 
 func (x *PostedRequest) Reset() {
 	*x = PostedRequest{}
-	mi := &file_chat_v1_chat_proto_msgTypes[15]
+	mi := &file_chat_v1_chat_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +855,7 @@ func (x *PostedRequest) String() string {
 func (*PostedRequest) ProtoMessage() {}
 
 func (x *PostedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[15]
+	mi := &file_chat_v1_chat_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +868,7 @@ func (x *PostedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostedRequest.ProtoReflect.Descriptor instead.
 func (*PostedRequest) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{15}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PostedRequest) GetMessage() *Message {
@@ -795,7 +887,7 @@ type PostedResponse struct {
 
 func (x *PostedResponse) Reset() {
 	*x = PostedResponse{}
-	mi := &file_chat_v1_chat_proto_msgTypes[16]
+	mi := &file_chat_v1_chat_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +899,7 @@ func (x *PostedResponse) String() string {
 func (*PostedResponse) ProtoMessage() {}
 
 func (x *PostedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[16]
+	mi := &file_chat_v1_chat_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +912,7 @@ func (x *PostedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PostedResponse.ProtoReflect.Descriptor instead.
 func (*PostedResponse) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{16}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{18}
 }
 
 // JoinedRequest is the request of Joined.
@@ -834,7 +926,7 @@ type JoinedRequest struct {
 
 func (x *JoinedRequest) Reset() {
 	*x = JoinedRequest{}
-	mi := &file_chat_v1_chat_proto_msgTypes[17]
+	mi := &file_chat_v1_chat_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -846,7 +938,7 @@ func (x *JoinedRequest) String() string {
 func (*JoinedRequest) ProtoMessage() {}
 
 func (x *JoinedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[17]
+	mi := &file_chat_v1_chat_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -859,7 +951,7 @@ func (x *JoinedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinedRequest.ProtoReflect.Descriptor instead.
 func (*JoinedRequest) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{17}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *JoinedRequest) GetName() string {
@@ -878,7 +970,7 @@ type JoinedResponse struct {
 
 func (x *JoinedResponse) Reset() {
 	*x = JoinedResponse{}
-	mi := &file_chat_v1_chat_proto_msgTypes[18]
+	mi := &file_chat_v1_chat_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +982,7 @@ func (x *JoinedResponse) String() string {
 func (*JoinedResponse) ProtoMessage() {}
 
 func (x *JoinedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[18]
+	mi := &file_chat_v1_chat_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +995,7 @@ func (x *JoinedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinedResponse.ProtoReflect.Descriptor instead.
 func (*JoinedResponse) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{18}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{20}
 }
 
 // LeftRequest is the request of Left.
@@ -917,7 +1009,7 @@ type LeftRequest struct {
 
 func (x *LeftRequest) Reset() {
 	*x = LeftRequest{}
-	mi := &file_chat_v1_chat_proto_msgTypes[19]
+	mi := &file_chat_v1_chat_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1021,7 @@ func (x *LeftRequest) String() string {
 func (*LeftRequest) ProtoMessage() {}
 
 func (x *LeftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[19]
+	mi := &file_chat_v1_chat_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1034,7 @@ func (x *LeftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeftRequest.ProtoReflect.Descriptor instead.
 func (*LeftRequest) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{19}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LeftRequest) GetName() string {
@@ -961,7 +1053,7 @@ type LeftResponse struct {
 
 func (x *LeftResponse) Reset() {
 	*x = LeftResponse{}
-	mi := &file_chat_v1_chat_proto_msgTypes[20]
+	mi := &file_chat_v1_chat_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -973,7 +1065,7 @@ func (x *LeftResponse) String() string {
 func (*LeftResponse) ProtoMessage() {}
 
 func (x *LeftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[20]
+	mi := &file_chat_v1_chat_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -986,7 +1078,7 @@ func (x *LeftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeftResponse.ProtoReflect.Descriptor instead.
 func (*LeftResponse) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{20}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{22}
 }
 
 // TypedRequest is the request of Typed.
@@ -1000,7 +1092,7 @@ type TypedRequest struct {
 
 func (x *TypedRequest) Reset() {
 	*x = TypedRequest{}
-	mi := &file_chat_v1_chat_proto_msgTypes[21]
+	mi := &file_chat_v1_chat_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1104,7 @@ func (x *TypedRequest) String() string {
 func (*TypedRequest) ProtoMessage() {}
 
 func (x *TypedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[21]
+	mi := &file_chat_v1_chat_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1117,7 @@ func (x *TypedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypedRequest.ProtoReflect.Descriptor instead.
 func (*TypedRequest) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{21}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TypedRequest) GetName() string {
@@ -1044,7 +1136,7 @@ type TypedResponse struct {
 
 func (x *TypedResponse) Reset() {
 	*x = TypedResponse{}
-	mi := &file_chat_v1_chat_proto_msgTypes[22]
+	mi := &file_chat_v1_chat_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1148,7 @@ func (x *TypedResponse) String() string {
 func (*TypedResponse) ProtoMessage() {}
 
 func (x *TypedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[22]
+	mi := &file_chat_v1_chat_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +1161,7 @@ func (x *TypedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypedResponse.ProtoReflect.Descriptor instead.
 func (*TypedResponse) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{22}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{24}
 }
 
 // StatusRequest is the request of Status.
@@ -1081,7 +1173,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_chat_v1_chat_proto_msgTypes[23]
+	mi := &file_chat_v1_chat_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1185,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[23]
+	mi := &file_chat_v1_chat_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1198,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{23}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{25}
 }
 
 // StatusResponse is the reply of Status.
@@ -1120,7 +1212,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_chat_v1_chat_proto_msgTypes[24]
+	mi := &file_chat_v1_chat_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1224,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chat_v1_chat_proto_msgTypes[24]
+	mi := &file_chat_v1_chat_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1237,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_chat_v1_chat_proto_rawDescGZIP(), []int{24}
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StatusResponse) GetStatus() string {
@@ -1153,6 +1245,98 @@ func (x *StatusResponse) GetStatus() string {
 		return x.Status
 	}
 	return ""
+}
+
+// WhisperedRequest is the request of Whispered.
+type WhisperedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of who has said it.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What was said.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhisperedRequest) Reset() {
+	*x = WhisperedRequest{}
+	mi := &file_chat_v1_chat_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhisperedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhisperedRequest) ProtoMessage() {}
+
+func (x *WhisperedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chat_v1_chat_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhisperedRequest.ProtoReflect.Descriptor instead.
+func (*WhisperedRequest) Descriptor() ([]byte, []int) {
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *WhisperedRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WhisperedRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// WhisperedResponse is never sent.
+type WhisperedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhisperedResponse) Reset() {
+	*x = WhisperedResponse{}
+	mi := &file_chat_v1_chat_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhisperedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhisperedResponse) ProtoMessage() {}
+
+func (x *WhisperedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chat_v1_chat_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhisperedResponse.ProtoReflect.Descriptor instead.
+func (*WhisperedResponse) Descriptor() ([]byte, []int) {
+	return file_chat_v1_chat_proto_rawDescGZIP(), []int{28}
 }
 
 var File_chat_v1_chat_proto protoreflect.FileDescriptor
@@ -1192,6 +1376,10 @@ const file_chat_v1_chat_proto_rawDesc = "" +
 	"WhoRequest\"6\n" +
 	"\vWhoResponse\x12'\n" +
 	"\x06people\x18\x01 \x03(\v2\x0f.chat.v1.PersonR\x06people\"4\n" +
+	"\x0eWhisperRequest\x12\x0e\n" +
+	"\x02to\x18\x01 \x01(\tR\x02to\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\x11\n" +
+	"\x0fWhisperResponse\"4\n" +
 	"\x06Person\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\";\n" +
@@ -1209,21 +1397,27 @@ const file_chat_v1_chat_proto_rawDesc = "" +
 	"\rTypedResponse\"\x0f\n" +
 	"\rStatusRequest\"(\n" +
 	"\x0eStatusResponse\x12\x16\n" +
-	"\x06status\x18\x01 \x01(\tR\x06status2\xf7\x02\n" +
+	"\x06status\x18\x01 \x01(\tR\x06status\":\n" +
+	"\x10WhisperedRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\x13\n" +
+	"\x11WhisperedResponse2\xbd\x03\n" +
 	"\vChatService\x123\n" +
 	"\x04Send\x12\x14.chat.v1.SendRequest\x1a\x15.chat.v1.SendResponse\x12A\n" +
 	"\x06Typing\x12\x16.chat.v1.TypingRequest\x1a\x17.chat.v1.TypingResponse\"\x06Ҽ\x19\x02\x10\x01\x12C\n" +
 	"\aHistory\x12\x17.chat.v1.HistoryRequest\x1a\x18.chat.v1.HistoryResponse\"\x03\x90\x02\x010\x01\x12;\n" +
 	"\x06Import\x12\x16.chat.v1.ImportRequest\x1a\x17.chat.v1.ImportResponse(\x01\x127\n" +
 	"\x04Talk\x12\x14.chat.v1.TalkRequest\x1a\x15.chat.v1.TalkResponse(\x010\x01\x125\n" +
-	"\x03Who\x12\x13.chat.v1.WhoRequest\x1a\x14.chat.v1.WhoResponse\"\x03\x90\x02\x012\xd7\x02\n" +
+	"\x03Who\x12\x13.chat.v1.WhoRequest\x1a\x14.chat.v1.WhoResponse\"\x03\x90\x02\x01\x12D\n" +
+	"\aWhisper\x12\x17.chat.v1.WhisperRequest\x1a\x18.chat.v1.WhisperResponse\"\x06Ҽ\x19\x02\x18\x012\xa5\x03\n" +
 	"\n" +
 	"ChatEvents\x12A\n" +
 	"\x06Posted\x12\x16.chat.v1.PostedRequest\x1a\x17.chat.v1.PostedResponse\"\x06Ҽ\x19\x02\x10\x01\x12A\n" +
 	"\x06Joined\x12\x16.chat.v1.JoinedRequest\x1a\x17.chat.v1.JoinedResponse\"\x06Ҽ\x19\x02\x10\x01\x12;\n" +
 	"\x04Left\x12\x14.chat.v1.LeftRequest\x1a\x15.chat.v1.LeftResponse\"\x06Ҽ\x19\x02\x10\x01\x12>\n" +
 	"\x05Typed\x12\x15.chat.v1.TypedRequest\x1a\x16.chat.v1.TypedResponse\"\x06Ҽ\x19\x02\x10\x01\x12F\n" +
-	"\x06Status\x12\x16.chat.v1.StatusRequest\x1a\x17.chat.v1.StatusResponse\"\vҼ\x19\x04*\x02\b\x01\x90\x02\x01BAZ?github.com/packetrpc/packetrpc/examples/chat/gen/chat/v1;chatv1b\x06proto3"
+	"\x06Status\x12\x16.chat.v1.StatusRequest\x1a\x17.chat.v1.StatusResponse\"\vҼ\x19\x04*\x02\b\x01\x90\x02\x01\x12L\n" +
+	"\tWhispered\x12\x19.chat.v1.WhisperedRequest\x1a\x1a.chat.v1.WhisperedResponse\"\bҼ\x19\x04\x10\x01\x18\x01BAZ?github.com/packetrpc/packetrpc/examples/chat/gen/chat/v1;chatv1b\x06proto3"
 
 var (
 	file_chat_v1_chat_proto_rawDescOnce sync.Once
@@ -1237,7 +1431,7 @@ func file_chat_v1_chat_proto_rawDescGZIP() []byte {
 	return file_chat_v1_chat_proto_rawDescData
 }
 
-var file_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_chat_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_chat_v1_chat_proto_goTypes = []any{
 	(*Message)(nil),               // 0: chat.v1.Message
 	(*TextProblem)(nil),           // 1: chat.v1.TextProblem
@@ -1253,23 +1447,27 @@ var file_chat_v1_chat_proto_goTypes = []any{
 	(*TalkResponse)(nil),          // 11: chat.v1.TalkResponse
 	(*WhoRequest)(nil),            // 12: chat.v1.WhoRequest
 	(*WhoResponse)(nil),           // 13: chat.v1.WhoResponse
-	(*Person)(nil),                // 14: chat.v1.Person
-	(*PostedRequest)(nil),         // 15: chat.v1.PostedRequest
-	(*PostedResponse)(nil),        // 16: chat.v1.PostedResponse
-	(*JoinedRequest)(nil),         // 17: chat.v1.JoinedRequest
-	(*JoinedResponse)(nil),        // 18: chat.v1.JoinedResponse
-	(*LeftRequest)(nil),           // 19: chat.v1.LeftRequest
-	(*LeftResponse)(nil),          // 20: chat.v1.LeftResponse
-	(*TypedRequest)(nil),          // 21: chat.v1.TypedRequest
-	(*TypedResponse)(nil),         // 22: chat.v1.TypedResponse
-	(*StatusRequest)(nil),         // 23: chat.v1.StatusRequest
-	(*StatusResponse)(nil),        // 24: chat.v1.StatusResponse
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*WhisperRequest)(nil),        // 14: chat.v1.WhisperRequest
+	(*WhisperResponse)(nil),       // 15: chat.v1.WhisperResponse
+	(*Person)(nil),                // 16: chat.v1.Person
+	(*PostedRequest)(nil),         // 17: chat.v1.PostedRequest
+	(*PostedResponse)(nil),        // 18: chat.v1.PostedResponse
+	(*JoinedRequest)(nil),         // 19: chat.v1.JoinedRequest
+	(*JoinedResponse)(nil),        // 20: chat.v1.JoinedResponse
+	(*LeftRequest)(nil),           // 21: chat.v1.LeftRequest
+	(*LeftResponse)(nil),          // 22: chat.v1.LeftResponse
+	(*TypedRequest)(nil),          // 23: chat.v1.TypedRequest
+	(*TypedResponse)(nil),         // 24: chat.v1.TypedResponse
+	(*StatusRequest)(nil),         // 25: chat.v1.StatusRequest
+	(*StatusResponse)(nil),        // 26: chat.v1.StatusResponse
+	(*WhisperedRequest)(nil),      // 27: chat.v1.WhisperedRequest
+	(*WhisperedResponse)(nil),     // 28: chat.v1.WhisperedResponse
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
 }
 var file_chat_v1_chat_proto_depIdxs = []int32{
-	25, // 0: chat.v1.Message.time:type_name -> google.protobuf.Timestamp
+	29, // 0: chat.v1.Message.time:type_name -> google.protobuf.Timestamp
 	0,  // 1: chat.v1.HistoryResponse.message:type_name -> chat.v1.Message
-	14, // 2: chat.v1.WhoResponse.people:type_name -> chat.v1.Person
+	16, // 2: chat.v1.WhoResponse.people:type_name -> chat.v1.Person
 	0,  // 3: chat.v1.PostedRequest.message:type_name -> chat.v1.Message
 	2,  // 4: chat.v1.ChatService.Send:input_type -> chat.v1.SendRequest
 	4,  // 5: chat.v1.ChatService.Typing:input_type -> chat.v1.TypingRequest
@@ -1277,24 +1475,28 @@ var file_chat_v1_chat_proto_depIdxs = []int32{
 	8,  // 7: chat.v1.ChatService.Import:input_type -> chat.v1.ImportRequest
 	10, // 8: chat.v1.ChatService.Talk:input_type -> chat.v1.TalkRequest
 	12, // 9: chat.v1.ChatService.Who:input_type -> chat.v1.WhoRequest
-	15, // 10: chat.v1.ChatEvents.Posted:input_type -> chat.v1.PostedRequest
-	17, // 11: chat.v1.ChatEvents.Joined:input_type -> chat.v1.JoinedRequest
-	19, // 12: chat.v1.ChatEvents.Left:input_type -> chat.v1.LeftRequest
-	21, // 13: chat.v1.ChatEvents.Typed:input_type -> chat.v1.TypedRequest
-	23, // 14: chat.v1.ChatEvents.Status:input_type -> chat.v1.StatusRequest
-	3,  // 15: chat.v1.ChatService.Send:output_type -> chat.v1.SendResponse
-	5,  // 16: chat.v1.ChatService.Typing:output_type -> chat.v1.TypingResponse
-	7,  // 17: chat.v1.ChatService.History:output_type -> chat.v1.HistoryResponse
-	9,  // 18: chat.v1.ChatService.Import:output_type -> chat.v1.ImportResponse
-	11, // 19: chat.v1.ChatService.Talk:output_type -> chat.v1.TalkResponse
-	13, // 20: chat.v1.ChatService.Who:output_type -> chat.v1.WhoResponse
-	16, // 21: chat.v1.ChatEvents.Posted:output_type -> chat.v1.PostedResponse
-	18, // 22: chat.v1.ChatEvents.Joined:output_type -> chat.v1.JoinedResponse
-	20, // 23: chat.v1.ChatEvents.Left:output_type -> chat.v1.LeftResponse
-	22, // 24: chat.v1.ChatEvents.Typed:output_type -> chat.v1.TypedResponse
-	24, // 25: chat.v1.ChatEvents.Status:output_type -> chat.v1.StatusResponse
-	15, // [15:26] is the sub-list for method output_type
-	4,  // [4:15] is the sub-list for method input_type
+	14, // 10: chat.v1.ChatService.Whisper:input_type -> chat.v1.WhisperRequest
+	17, // 11: chat.v1.ChatEvents.Posted:input_type -> chat.v1.PostedRequest
+	19, // 12: chat.v1.ChatEvents.Joined:input_type -> chat.v1.JoinedRequest
+	21, // 13: chat.v1.ChatEvents.Left:input_type -> chat.v1.LeftRequest
+	23, // 14: chat.v1.ChatEvents.Typed:input_type -> chat.v1.TypedRequest
+	25, // 15: chat.v1.ChatEvents.Status:input_type -> chat.v1.StatusRequest
+	27, // 16: chat.v1.ChatEvents.Whispered:input_type -> chat.v1.WhisperedRequest
+	3,  // 17: chat.v1.ChatService.Send:output_type -> chat.v1.SendResponse
+	5,  // 18: chat.v1.ChatService.Typing:output_type -> chat.v1.TypingResponse
+	7,  // 19: chat.v1.ChatService.History:output_type -> chat.v1.HistoryResponse
+	9,  // 20: chat.v1.ChatService.Import:output_type -> chat.v1.ImportResponse
+	11, // 21: chat.v1.ChatService.Talk:output_type -> chat.v1.TalkResponse
+	13, // 22: chat.v1.ChatService.Who:output_type -> chat.v1.WhoResponse
+	15, // 23: chat.v1.ChatService.Whisper:output_type -> chat.v1.WhisperResponse
+	18, // 24: chat.v1.ChatEvents.Posted:output_type -> chat.v1.PostedResponse
+	20, // 25: chat.v1.ChatEvents.Joined:output_type -> chat.v1.JoinedResponse
+	22, // 26: chat.v1.ChatEvents.Left:output_type -> chat.v1.LeftResponse
+	24, // 27: chat.v1.ChatEvents.Typed:output_type -> chat.v1.TypedResponse
+	26, // 28: chat.v1.ChatEvents.Status:output_type -> chat.v1.StatusResponse
+	28, // 29: chat.v1.ChatEvents.Whispered:output_type -> chat.v1.WhisperedResponse
+	17, // [17:30] is the sub-list for method output_type
+	4,  // [4:17] is the sub-list for method input_type
 	4,  // [4:4] is the sub-list for extension type_name
 	4,  // [4:4] is the sub-list for extension extendee
 	0,  // [0:4] is the sub-list for field type_name
@@ -1311,7 +1513,7 @@ func file_chat_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chat_v1_chat_proto_rawDesc), len(file_chat_v1_chat_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

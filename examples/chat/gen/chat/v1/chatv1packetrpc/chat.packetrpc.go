@@ -27,6 +27,8 @@ const (
 	ChatEventsTypedAction = "chat.v1.ChatEvents/Typed"
 	// ChatEventsStatusAction is the action of the rpc Status.
 	ChatEventsStatusAction = "chat.v1.ChatEvents/Status"
+	// ChatEventsWhisperedAction is the action of the rpc Whispered.
+	ChatEventsWhisperedAction = "chat.v1.ChatEvents/Whispered"
 
 	// ChatServiceName is the full name of the service.
 	ChatServiceName = "chat.v1.ChatService"
@@ -42,6 +44,8 @@ const (
 	ChatServiceTalkAction = "chat.v1.ChatService/Talk"
 	// ChatServiceWhoAction is the action of the rpc Who.
 	ChatServiceWhoAction = "chat.v1.ChatService/Who"
+	// ChatServiceWhisperAction is the action of the rpc Whisper.
+	ChatServiceWhisperAction = "chat.v1.ChatService/Whisper"
 )
 
 // What the runtime is told of each action. These values never change.
@@ -82,6 +86,14 @@ var (
 		Response:    "chat.v1.StatusResponse",
 		Timeout:     time.Second,
 		Idempotency: packetrpc.NoSideEffects,
+	}
+	chatEventsWhisperedSpec = &packetrpc.Spec{
+		Action:  ChatEventsWhisperedAction,
+		Service: ChatEventsName,
+		Method:  "Whispered",
+		Type:    packetrpc.OneWay,
+		Request: "chat.v1.WhisperedRequest",
+		Sealed:  true,
 	}
 	chatServiceSendSpec = &packetrpc.Spec{
 		Action:   ChatServiceSendAction,
@@ -130,6 +142,14 @@ var (
 		Response:    "chat.v1.WhoResponse",
 		Idempotency: packetrpc.NoSideEffects,
 	}
+	chatServiceWhisperSpec = &packetrpc.Spec{
+		Action:   ChatServiceWhisperAction,
+		Service:  ChatServiceName,
+		Method:   "Whisper",
+		Request:  "chat.v1.WhisperRequest",
+		Response: "chat.v1.WhisperResponse",
+		Sealed:   true,
+	}
 )
 
 // ChatEventsClient calls the actions of chat.v1.ChatEvents.
@@ -147,6 +167,8 @@ type ChatEventsClient interface {
 	Typed(context.Context, *chatv1.TypedRequest) error
 	// Status asks how the client's user is. It has a second to answer.
 	Status(context.Context, *chatv1.StatusRequest) (*chatv1.StatusResponse, error)
+	// Whispered brings what somebody has said to this client alone.
+	Whispered(context.Context, *chatv1.WhisperedRequest) error
 }
 
 // NewChatEventsClient returns a client whose calls go to the other side of the caller's connection.
@@ -178,6 +200,10 @@ func (c *chatEventsClient) Status(ctx context.Context, request *chatv1.StatusReq
 	return packetrpc.CallUnary[chatv1.StatusResponse](ctx, c.caller, chatEventsStatusSpec, request)
 }
 
+func (c *chatEventsClient) Whispered(ctx context.Context, message *chatv1.WhisperedRequest) error {
+	return c.caller.CallOneWay(ctx, chatEventsWhisperedSpec, message)
+}
+
 // ChatEventsHandler handles the actions of chat.v1.ChatEvents. Its methods may be called concurrently.
 //
 // ChatEvents is what a client hears from the room. Each client handles it, and
@@ -193,6 +219,8 @@ type ChatEventsHandler interface {
 	Typed(context.Context, *chatv1.TypedRequest) error
 	// Status asks how the client's user is. It has a second to answer.
 	Status(context.Context, *chatv1.StatusRequest) (*chatv1.StatusResponse, error)
+	// Whispered brings what somebody has said to this client alone.
+	Whispered(context.Context, *chatv1.WhisperedRequest) error
 }
 
 // UnimplementedChatEventsHandler implements ChatEventsHandler: each method fails with packetrpc.CodeUnimplemented.
@@ -219,6 +247,10 @@ func (UnimplementedChatEventsHandler) Status(context.Context, *chatv1.StatusRequ
 	return nil, packetrpc.Errorf(packetrpc.CodeUnimplemented, "%s is not implemented", ChatEventsStatusAction)
 }
 
+func (UnimplementedChatEventsHandler) Whispered(context.Context, *chatv1.WhisperedRequest) error {
+	return packetrpc.Errorf(packetrpc.CodeUnimplemented, "%s is not implemented", ChatEventsWhisperedAction)
+}
+
 // RegisterChatEventsHandler registers handler for the actions of chat.v1.ChatEvents.
 func RegisterChatEventsHandler(registrar packetrpc.Registrar, handler ChatEventsHandler) {
 	packetrpc.HandleOneWay(registrar, chatEventsPostedSpec, handler.Posted)
@@ -226,6 +258,7 @@ func RegisterChatEventsHandler(registrar packetrpc.Registrar, handler ChatEvents
 	packetrpc.HandleOneWay(registrar, chatEventsLeftSpec, handler.Left)
 	packetrpc.HandleOneWay(registrar, chatEventsTypedSpec, handler.Typed)
 	packetrpc.HandleUnary(registrar, chatEventsStatusSpec, handler.Status)
+	packetrpc.HandleOneWay(registrar, chatEventsWhisperedSpec, handler.Whispered)
 }
 
 // ChatEventsBroadcast sends the one-way actions of chat.v1.ChatEvents to many at once.
@@ -284,6 +317,9 @@ type ChatServiceClient interface {
 	Talk(context.Context) (packetrpc.BidiStream[chatv1.TalkRequest, chatv1.TalkResponse], error)
 	// Who lists the people in the room. The server asks each of them how they are.
 	Who(context.Context, *chatv1.WhoRequest) (*chatv1.WhoResponse, error)
+	// Whisper says something to one person alone. It is sealed to the server's key,
+	// and for that person to theirs.
+	Whisper(context.Context, *chatv1.WhisperRequest) (*chatv1.WhisperResponse, error)
 }
 
 // NewChatServiceClient returns a client whose calls go to the other side of the caller's connection.
@@ -319,6 +355,10 @@ func (c *chatServiceClient) Who(ctx context.Context, request *chatv1.WhoRequest)
 	return packetrpc.CallUnary[chatv1.WhoResponse](ctx, c.caller, chatServiceWhoSpec, request)
 }
 
+func (c *chatServiceClient) Whisper(ctx context.Context, request *chatv1.WhisperRequest) (*chatv1.WhisperResponse, error) {
+	return packetrpc.CallUnary[chatv1.WhisperResponse](ctx, c.caller, chatServiceWhisperSpec, request)
+}
+
 // ChatServiceHandler handles the actions of chat.v1.ChatService. Its methods may be called concurrently.
 //
 // ChatService is a room to talk in. The server handles it.
@@ -335,6 +375,9 @@ type ChatServiceHandler interface {
 	Talk(context.Context, packetrpc.BidiStream[chatv1.TalkResponse, chatv1.TalkRequest]) error
 	// Who lists the people in the room. The server asks each of them how they are.
 	Who(context.Context, *chatv1.WhoRequest) (*chatv1.WhoResponse, error)
+	// Whisper says something to one person alone. It is sealed to the server's key,
+	// and for that person to theirs.
+	Whisper(context.Context, *chatv1.WhisperRequest) (*chatv1.WhisperResponse, error)
 }
 
 // UnimplementedChatServiceHandler implements ChatServiceHandler: each method fails with packetrpc.CodeUnimplemented.
@@ -365,6 +408,10 @@ func (UnimplementedChatServiceHandler) Who(context.Context, *chatv1.WhoRequest) 
 	return nil, packetrpc.Errorf(packetrpc.CodeUnimplemented, "%s is not implemented", ChatServiceWhoAction)
 }
 
+func (UnimplementedChatServiceHandler) Whisper(context.Context, *chatv1.WhisperRequest) (*chatv1.WhisperResponse, error) {
+	return nil, packetrpc.Errorf(packetrpc.CodeUnimplemented, "%s is not implemented", ChatServiceWhisperAction)
+}
+
 // RegisterChatServiceHandler registers handler for the actions of chat.v1.ChatService.
 func RegisterChatServiceHandler(registrar packetrpc.Registrar, handler ChatServiceHandler) {
 	packetrpc.HandleUnary(registrar, chatServiceSendSpec, handler.Send)
@@ -373,6 +420,7 @@ func RegisterChatServiceHandler(registrar packetrpc.Registrar, handler ChatServi
 	packetrpc.HandleClientStream(registrar, chatServiceImportSpec, handler.Import)
 	packetrpc.HandleBidiStream(registrar, chatServiceTalkSpec, handler.Talk)
 	packetrpc.HandleUnary(registrar, chatServiceWhoSpec, handler.Who)
+	packetrpc.HandleUnary(registrar, chatServiceWhisperSpec, handler.Whisper)
 }
 
 // ChatServiceBroadcast sends the one-way actions of chat.v1.ChatService to many at once.
