@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -27,6 +28,7 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/client"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/packetrpctest"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/server"
 	"github.com/packetrpc/packetrpc/runtime/session"
 )
@@ -452,5 +454,97 @@ func TestCloseSendsWhatWasQueued(t *testing.T) {
 		}
 		c.Close()
 		receive(t, received)
+	}
+}
+
+// WithTLS is for certificates that a CA has signed, at both ends. A client's key is
+// shown there as well, and sealed data is sealed if the server has a key.
+func TestWithTLS(t *testing.T) {
+	serverSide, clientSide := tlsPair(t)
+	clientSide.ServerName = ""
+	serverSide.ClientAuth = tls.RequestClientCert
+	key, err := seal.GenerateKey(seal.MinBits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan session.Credentials, 10)
+	listenFor := func(options ...server.Option) string {
+		srv := server.New(append(options, server.WithAuthenticator(session.AuthenticatorFunc(
+			func(_ context.Context, c session.Credentials) (packetrpc.Identity, error) {
+				asked <- c
+				return packetrpc.Identity{}, nil
+			})))...)
+		packetrpc.HandleUnary(srv, sealedSpec, func(_ context.Context, in *text) (*text, error) { return in, nil })
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(ctx, listener) }()
+		t.Cleanup(func() {
+			stop()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		})
+		return listener.Addr().String()
+	}
+	_, port, err := net.SplitHostPort(listenFor(server.WithTLS(serverSide), server.WithKey(key)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "server:" + port // what the certificate says
+	loopback := client.WithDialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
+	})
+	for shown, options := range map[bool][]client.Option{false: {client.WithJSON()}, true: {client.WithKey(key)}} {
+		c, err := client.Dial(within(t), address, append(options, loopback, client.WithTLS(clientSide))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if !info(t, c).GetEncrypted() {
+			t.Error("the server does not know that the connection is encrypted")
+		}
+		if out, err := packetrpc.CallUnary[text](within(t), c, sealedSpec, wrapperspb.String("x")); err != nil || out.GetValue() != "x" {
+			t.Errorf("a sealed call: %q, %v", out.GetValue(), err)
+		}
+		if got := receive(t, asked); (got.PublicKey != nil) != shown || shown && !got.PublicKey.Equal(&key.PublicKey) {
+			t.Errorf("the authenticator is told of the key %v", got.PublicKey)
+		}
+	}
+	_, err = client.Dial(within(t), "127.0.0.1:"+port, client.WithTLS(clientSide))
+	if packetrpc.CodeOf(err) != packetrpc.CodeUnavailable || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("to a name that the certificate does not have: %v", err)
+	}
+	_, err = client.Dial(within(t), "127.0.0.1:"+port, client.WithTLS(&tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}))
+	if err == nil {
+		t.Error("TLS 1.2 was spoken")
+	}
+}
+
+var sealedSpec = &packetrpc.Spec{Action: "test.Echo/Sealed", Service: "test.Echo", Method: "Sealed", Sealed: true}
+
+func TestOptionsAboutKeys(t *testing.T) {
+	key, err := seal.GenerateKey(seal.MinBits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: big.NewInt(15), E: 3}}
+	pin := seal.PinKey(&key.PublicKey)
+	for _, test := range []struct {
+		options []client.Option
+		text    string
+	}{
+		{[]client.Option{client.WithKey(key)}, "client.WithKey is of no use without client.WithServerKey"},
+		{[]client.Option{client.WithServerKey(pin), client.WithTLS(new(tls.Config))}, "give one of them"},
+		{[]client.Option{client.WithServerKey(pin), client.WithSealingTo(pin)}, "give one of them"},
+		{[]client.Option{client.WithServerKey(pin), client.WithKey(small)}, "too small"},
+	} {
+		_, err := client.Dial(within(t), "127.0.0.1:1", test.options...)
+		if packetrpc.CodeOf(err) != packetrpc.CodeInvalidArgument || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("got %v, want %q", err, test.text)
+		}
 	}
 }

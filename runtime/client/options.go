@@ -110,11 +110,11 @@ func (o *options) encryption(address string) (*tls.Config, error) {
 		config.ServerName = host
 	}
 	if o.key != nil {
-		identity, err := seal.ClientTLS(nil, address, o.key)
+		certificate, err := seal.Certificate(o.key)
 		if err != nil {
 			return nil, err
 		}
-		config.Certificates = identity.Certificates
+		config.Certificates = []tls.Certificate{certificate}
 	}
 	return config, nil
 }

@@ -34,8 +34,6 @@ type encryption struct {
 // encrypt shakes hands by TLS on a connection, as the dialling side or as the
 // accepting one, of which head has been read already.
 func encrypt(nc net.Conn, config *tls.Config, dialled bool, head []byte, lender *Workers) (*encryption, error) {
-	config = config.Clone()
-	config.DynamicRecordSizingDisabled = true // small records make pages appear sooner; packets are small anyway
 	w := &wire{Conn: nc, head: head, budget: maxTLSHandshake, lender: lender}
 	e := &encryption{wire: w}
 	if dialled {

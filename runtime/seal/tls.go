@@ -21,7 +21,7 @@ import (
 // It returns an error with [packetrpc.CodeInvalidArgument] for an unsound key. The
 // configuration may be used by several servers.
 func ServerTLS(key *rsa.PrivateKey) (*tls.Config, error) {
-	certificate, err := selfSigned(key)
+	certificate, err := Certificate(key)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func ClientTLS(pin Pin, address string, key *rsa.PrivateKey) (*tls.Config, error
 		DynamicRecordSizingDisabled: true,
 	}
 	if key != nil {
-		certificate, err := selfSigned(key)
+		certificate, err := Certificate(key)
 		if err != nil {
 			return nil, err
 		}
@@ -105,8 +105,10 @@ func PeerKey(state tls.ConnectionState) *rsa.PublicKey {
 	return key
 }
 
-// selfSigned returns a certificate that says nothing but the key.
-func selfSigned(key *rsa.PrivateKey) (tls.Certificate, error) {
+// Certificate returns a certificate that says nothing but the key, for those who make
+// a TLS configuration of their own. It returns an error with
+// [packetrpc.CodeInvalidArgument] for an unsound key.
+func Certificate(key *rsa.PrivateKey) (tls.Certificate, error) {
 	if err := badPrivateKey(key); err != nil {
 		return tls.Certificate{}, invalid(err)
 	}
