@@ -37,6 +37,7 @@ var rows = [][]unit{
 	{{path: "runtime/packetrpc"}},
 	{{path: "gen/packetrpc/v1/packetrpcv1packetrpc"}},
 	{{path: "runtime/packet"}},
+	{{path: "runtime/internal/ownfile"}},
 	{{path: "runtime/seal", needs: []string{"github.com/go-jose/go-jose/v4", "golang.org/x/crypto"}}},
 	{{path: "runtime/session"}},
 	{{path: "runtime/users", needs: []string{"golang.org/x/crypto"}}},

@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/big"
 	"os"
@@ -20,6 +19,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/packetrpc/packetrpc/runtime/internal/ownfile"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -37,7 +37,7 @@ const maxKeyFile = 64 << 10
 // such file, [packetrpc.CodeFailedPrecondition] when it cannot be used as it is,
 // and [packetrpc.CodeInvalidArgument] when what it holds is wrong.
 func ReadPrivateKey(path string) (*rsa.PrivateKey, error) {
-	data, err := readFile(path, maxKeyFile, checkOwnerOnly)
+	data, _, err := ownfile.Read(path, maxKeyFile, ownfile.ReadOrWrite)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func ParsePrivateKey(data []byte) (*rsa.PrivateKey, error) {
 // be one. Files and errors are as with [ReadPrivateKey], but anybody may have
 // rights to the file.
 func ReadPublicKey(path string) (*rsa.PublicKey, error) {
-	data, err := readFile(path, maxKeyFile, nil)
+	data, _, err := ownfile.Read(path, maxKeyFile, ownfile.Nothing)
 	if err != nil {
 		return nil, err
 	}
@@ -118,10 +118,10 @@ func writeNewFile(path string, mode fs.FileMode, block *pem.Block) error {
 			"%s exists, and keys are never overwritten: choose another name, or remove it if nobody needs it: %w", path, err)
 	}
 	if err != nil {
-		return fileError(err)
+		return ownfile.Error(err)
 	}
 	if err := errors.Join(pem.Encode(file, block), file.Close()); err != nil {
-		return fileError(errors.Join(err, os.Remove(path)))
+		return ownfile.Error(errors.Join(err, os.Remove(path)))
 	}
 	return nil
 }
@@ -325,44 +325,4 @@ func kindOf(key any) string {
 // inFile returns err as that of a file with wrong content.
 func inFile(file string, err error) error {
 	return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "%s: %w", file, err)
-}
-
-// readFile reads a regular file of up to limit bytes that check, which may be
-// nil, has nothing against.
-func readFile(path string, limit int64, check func(path string, info fs.FileInfo) error) ([]byte, error) {
-	file, err := openFile(path)
-	if err != nil {
-		return nil, fileError(err)
-	}
-	defer file.Close()
-	// The open file is asked, not its name, which may stand for another by now.
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fileError(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "%s is no regular file but has the mode %s", path, info.Mode())
-	}
-	if check != nil {
-		if err := check(path, info); err != nil {
-			return nil, err
-		}
-	}
-	data, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
-		return nil, fileError(err)
-	}
-	if int64(len(data)) > limit {
-		return nil, packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "%s is larger than %d bytes, the most that is read", path, limit)
-	}
-	return data, nil
-}
-
-// fileError returns an error of the system, which names the file, with its code.
-func fileError(err error) error {
-	code := packetrpc.CodeFailedPrecondition
-	if errors.Is(err, fs.ErrNotExist) {
-		code = packetrpc.CodeNotFound
-	}
-	return packetrpc.NewError(code, err)
 }

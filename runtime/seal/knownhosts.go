@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/packetrpc/packetrpc/runtime/internal/ownfile"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -90,7 +91,7 @@ func checkHostAddress(address string) (string, error) {
 // knows reports whether the file has the key for the address. It returns an error
 // when the file has another one, revokes this one, or cannot be read.
 func (k *knownHosts) knows(address string, key *rsa.PublicKey) (bool, error) {
-	content, err := readFile(k.path, maxKnownHosts, nil)
+	content, _, err := ownfile.Read(k.path, maxKnownHosts, ownfile.Nothing)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

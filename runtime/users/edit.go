@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/packetrpc/packetrpc/runtime/internal/ownfile"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -33,7 +34,7 @@ const (
 // stays; the error of later edits says that it must be removed. Edit may be called
 // concurrently.
 func Edit(ctx context.Context, path string, change func(*Table) error) error {
-	return edit(ctx, path, readOrWrite, func(text []byte) ([]byte, error) {
+	return edit(ctx, path, ownfile.ReadOrWrite, func(text []byte) ([]byte, error) {
 		table, err := newTable(path, text)
 		if err != nil {
 			return nil, err
@@ -62,13 +63,11 @@ func edit(ctx context.Context, path string, forbidden fs.FileMode, change func(t
 		return err
 	}
 	changed, err := change(text)
-	switch {
-	case err != nil:
+	if err != nil || bytes.Equal(changed, text) {
 		return err
-	case bytes.Equal(changed, text):
-		return nil
-	case len(changed) > maxFileSize:
-		return tooLarge(path, int64(len(changed)))
+	}
+	if err := ownfile.CheckSize(path, int64(len(changed)), maxFileSize); err != nil {
+		return err
 	}
 	if err := next.replace(changed, info); err != nil {
 		return badFile("%s stays as it was: %w", path, err)

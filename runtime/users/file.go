@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/packetrpc/packetrpc/runtime/internal/ownfile"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/session"
 )
@@ -40,7 +41,7 @@ type roster struct {
 // Later the file is read anew when it has changed. Should it be missing or not as
 // it should be then, its users stay those that they were, which is logged.
 func Open(path string, options ...Option) (*File, error) {
-	users, err := watch(path, readOrWrite, parseRoster, options)
+	users, err := watch(path, ownfile.ReadOrWrite, parseRoster, options)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/packetrpc/packetrpc/runtime/internal/ownfile"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/session"
@@ -32,7 +33,7 @@ type owners map[[sha256.Size]byte]packetrpc.Identity
 // Later the file is read anew when it has changed. Should it be missing or not as
 // it should be then, the keys stay those that they were, which is logged.
 func OpenKeys(path string, options ...Option) (*Keys, error) {
-	owners, err := watch(path, write, parseOwners, options)
+	owners, err := watch(path, ownfile.Write, parseOwners, options)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ func Authorize(ctx context.Context, path, name string, key *rsa.PublicKey, roles
 	if err != nil {
 		return packetrpc.NewError(packetrpc.CodeInvalidArgument, err)
 	}
-	return edit(ctx, path, write, func(text []byte) ([]byte, error) {
+	return edit(ctx, path, ownfile.Write, func(text []byte) ([]byte, error) {
 		listed, err := parseOwners(path, text)
 		if err != nil {
 			return nil, err

@@ -7,10 +7,7 @@ import (
 	"os"
 )
 
-// Elsewhere a pipe has no path that a file could have, a new file's owner is left
-// to the folder, and a folder cannot be synced.
-
-const nonBlocking = 0
+// Elsewhere a new file's owner is left to the folder, and a folder cannot be synced.
 
 func keepOwner(*os.File, fs.FileInfo) error { return nil }
 

@@ -8,9 +8,6 @@ import (
 	"syscall"
 )
 
-// nonBlocking keeps the opening of a pipe from waiting for its other end.
-const nonBlocking = syscall.O_NONBLOCK
-
 // keepOwner gives file the owner that the file it will replace has, so that what
 // root edits is still its owner's.
 func keepOwner(file *os.File, replaced fs.FileInfo) error {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/packetrpc/packetrpc/runtime/internal/ownfile"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -17,7 +18,7 @@ type Table struct {
 
 // Read reads a file of users. It fails as [Open] does.
 func Read(path string) (*Table, error) {
-	text, _, err := readFile(path, readOrWrite)
+	text, _, err := readFile(path, ownfile.ReadOrWrite)
 	if err != nil {
 		return nil, err
 	}
