@@ -610,3 +610,41 @@ func TestSealedPackets(t *testing.T) {
 		t.Errorf("in the end: %+v", p)
 	}
 }
+
+// An old program, whose packets bear no ids, can seal as well.
+func TestOldProgramSeals(t *testing.T) {
+	k := testKeys()
+	srv := server.New(server.WithKey(k.server), server.AllowPlaintext(), server.WithLogger(quiet()))
+	v := registerVault(srv)
+	nc := dialRaw(t, listen(t, srv))
+	der, err := seal.MarshalPublicKey(&k.client.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.write(`{"action":"handShake","data":{"username":"demo","password":"test","publicKey":"` + base64.StdEncoding.EncodeToString(der) + `"}}`)
+	token := *nc.read().Token
+	request := seal.Label{Action: sealedUnary.Action, Direction: seal.Request, Session: seal.SessionHash(token)}
+	opener := seal.NewOpener(k.client)
+	for range 2 {
+		sealed, id, err := request.Seal([]byte(`"hello"`), &k.server.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.write(`{"action":"` + sealedUnary.Action + `","token":"` + token + `","sealed":true,"data":"` + string(sealed) + `"}`)
+		p := nc.read()
+		text, _ := p.Data.(string)
+		reply := request
+		reply.Direction, reply.InReplyTo = seal.Reply, id
+		data, _, err := opener.Open([]byte(text), reply)
+		if err != nil || string(data) != `"reply to hello"` || p.Action != sealedUnary.Action {
+			t.Fatalf("%+v opens as %s, %v", p, data, err)
+		}
+		if got := receive(t, v.ran); got != "hello" {
+			t.Errorf("the handler was told %q", got)
+		}
+	}
+	nc.write(`{"action":"` + sealedUnary.Action + `","token":"` + token + `","data":"hello"}`)
+	if p := nc.read(); p.Status != "failed_precondition" || !strings.Contains(p.Message, "is sealed, but") {
+		t.Errorf("in clear: %+v", p)
+	}
+}
