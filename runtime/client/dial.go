@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"crypto/rsa"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -87,18 +86,6 @@ func (o *options) establish(ctx context.Context, nc net.Conn, address string, wo
 	return opening, answer, nil
 }
 
-// open begins the connection, encrypted if that is wanted.
-func (o *options) open(nc net.Conn, address string, workers *conn.Workers) (*conn.Opening, error) {
-	encryption, err := o.encryption(address)
-	if err != nil {
-		return nil, err
-	}
-	if encryption == nil {
-		return conn.Open(nc, o.form, workers), nil
-	}
-	return conn.OpenEncrypted(nc, encryption, o.form, workers)
-}
-
 // request returns the handshake, unless it would show the password to others.
 func (o *options) request(opening *conn.Opening, remote net.Addr) (*packet.Packet, error) {
 	_, hidden := opening.TLS()
@@ -116,38 +103,6 @@ func (o *options) request(opening *conn.Opening, remote net.Addr) (*packet.Packe
 		}
 	}
 	return session.NewRequest(o.form, data)
-}
-
-// sealRequest seals the handshake to the server's key, which it returns.
-func (o *options) sealRequest(opening *conn.Opening, address string, request *packet.Packet) (*rsa.PublicKey, error) {
-	reply, err := exchange(opening, session.NewChallengeRequest())
-	if err != nil {
-		return nil, err
-	}
-	challenge, key, err := session.ParseChallengeAnswer(o.form, reply)
-	if err != nil {
-		return nil, err
-	}
-	if err := o.sealingTo.Verify(address, key); err != nil {
-		return nil, &pinError{err}
-	}
-	return key, session.SealRequest(o.form, request, challenge, key)
-}
-
-// keyToSealTo returns the key that the server has told, if it is proven to be the
-// server's: known is the one that the client has sealed to.
-func (o *options) keyToSealTo(opening *conn.Opening, told, known *rsa.PublicKey) (*rsa.PublicKey, error) {
-	state, encrypted := opening.TLS()
-	if o.pin != nil {
-		known = seal.PeerKey(state)
-	}
-	switch {
-	case !encrypted && known == nil:
-		return nil, nil // nobody has proved whose it is
-	case known != nil && told != nil && !seal.SameKey(told, known):
-		return nil, packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "the server wants data to be sealed to another key than its own")
-	}
-	return told, nil
 }
 
 // shakeHands sends the handshake and waits for the answer.
@@ -213,30 +168,6 @@ func dialError(ctx context.Context, address string, err error) error {
 	coded.Message = address + " cannot be reached: " + why
 	return coded
 }
-
-// encryptionError says in words why there is no encrypted connection. A pin says it
-// itself.
-func encryptionError(ctx context.Context, address string, err error) error {
-	var coded *packetrpc.Error
-	var noTLS tls.RecordHeaderError
-	var alert *net.OpError
-	switch {
-	case errors.As(err, &coded):
-		return coded
-	case ctx.Err() != nil:
-		return contextError(ctx, "the TLS handshake with "+address)
-	case errors.As(err, &noTLS):
-		return packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "%s does not encrypt (server.WithKey): %w", address, err)
-	case errors.As(err, &alert) && alert.Op == "remote error":
-		return packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "%s refused the TLS handshake: %w", address, err)
-	}
-	return packetrpc.Errorf(packetrpc.CodeUnavailable, "the TLS handshake with %s failed: %w", address, err)
-}
-
-// pinError is what a pin says of the server's key, for the client to be told as it is.
-type pinError struct{ error }
-
-func (p *pinError) Unwrap() error { return p.error }
 
 // handshakeError says in words why the handshake failed.
 func handshakeError(ctx context.Context, address string, err error) error {

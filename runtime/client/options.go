@@ -76,49 +76,6 @@ func (o *options) check() error {
 	return err
 }
 
-// checkKeys refuses options about keys that do not go together.
-func (o *options) checkKeys() error {
-	ways := 0
-	for _, given := range []bool{o.pin != nil, o.tls != nil, o.sealingTo != nil} {
-		if given {
-			ways++
-		}
-	}
-	switch {
-	case ways > 1:
-		return packetrpc.Errorf(packetrpc.CodeInvalidArgument,
-			"client.WithServerKey, client.WithTLS and client.WithSealingTo are ways to know the server: give one of them")
-	case ways == 0 && o.key != nil:
-		return packetrpc.Errorf(packetrpc.CodeInvalidArgument,
-			"client.WithKey is of no use without client.WithServerKey, client.WithTLS or client.WithSealingTo")
-	case o.key != nil:
-		return seal.CheckKey(&o.key.PublicKey)
-	}
-	return nil
-}
-
-// encryption returns how a connection is encrypted; nil is not at all.
-func (o *options) encryption(address string) (*tls.Config, error) {
-	switch {
-	case o.pin != nil:
-		return seal.ClientTLS(o.pin, address, o.key)
-	case o.tls == nil:
-		return nil, nil
-	}
-	config := setup.TLS(o.tls)
-	if host, _, err := net.SplitHostPort(address); err == nil && config.ServerName == "" {
-		config.ServerName = host
-	}
-	if o.key != nil {
-		certificate, err := seal.Certificate(o.key)
-		if err != nil {
-			return nil, err
-		}
-		config.Certificates = []tls.Certificate{certificate}
-	}
-	return config, nil
-}
-
 // WithPassword sets the name and the password that the client shakes hands with.
 // The default is none of either. Over a connection that is not encrypted and
 // leaves this machine no password is sent, and Dial fails, unless
