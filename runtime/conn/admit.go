@@ -2,6 +2,7 @@ package conn
 
 import (
 	"crypto/subtle"
+	"errors"
 	"io"
 	"time"
 
@@ -309,6 +310,10 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 	return nil
 }
 
+// errSealedInside stands for what is wrong with a sealed message: an error travels in
+// clear.
+var errSealedInside = errors.New("what is wrong is not told, as the data was sealed")
+
 // decodeRequest opens and unmarshals a message that the caller sent.
 func (c *Conn) decodeRequest(data []byte, request proto.Message, with *callSeal) *packetrpc.Error {
 	data, err := with.open(c.form, data)
@@ -316,6 +321,9 @@ func (c *Conn) decodeRequest(data []byte, request proto.Message, with *callSeal)
 		return packetrpc.AsError(err)
 	}
 	if err := packet.UnmarshalMessage(c.form, data, request); err != nil {
+		if with != nil {
+			err = errSealedInside
+		}
 		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the data is no %s: %w", request.ProtoReflect().Descriptor().FullName(), err)
 	}
 	return nil

@@ -39,7 +39,7 @@ type handshake struct {
 	opening *conn.Opening
 	// last is the last packet received, or nil. Its data may be gone.
 	last *packet.Packet
-	// challenge is what the next packet may be bound to, a sealed handshake.
+	// challenge is what a sealed handshake must be bound to; "" until one is asked for.
 	challenge string
 	// opener opens what is sealed to the server; nil without a key.
 	opener *seal.Opener

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -646,5 +647,69 @@ func TestOldProgramSeals(t *testing.T) {
 	nc.write(`{"action":"` + sealedUnary.Action + `","token":"` + token + `","data":"hello"}`)
 	if p := nc.read(); p.Status != "failed_precondition" || !strings.Contains(p.Message, "is sealed, but") {
 		t.Errorf("in clear: %+v", p)
+	}
+}
+
+// What is wrong with a handshake or with sealed data is told without quoting it.
+func TestErrorsQuoteNoSecrets(t *testing.T) {
+	k := testKeys()
+	var log bytes.Buffer
+	var mu sync.Mutex
+	logger := slog.New(slog.NewTextHandler(locked{&mu, &log}, nil))
+	srv := server.New(server.WithKey(k.server), server.AllowPlaintext(), server.WithLogger(logger))
+	registerVault(srv)
+	address := listen(t, srv)
+	secrets := []string{"hunter2", "12345678"}
+	check := func(p reply) {
+		t.Helper()
+		if p.Status == "" {
+			t.Errorf("it was taken: %+v", p)
+		}
+		for _, secret := range secrets {
+			if strings.Contains(fmt.Sprintf("%+v", p), secret) {
+				t.Errorf("the answer quotes %s: %+v", secret, p)
+			}
+		}
+	}
+	for _, handshake := range []string{
+		`{"action":"handShake","data":{"username":"ada","password":12345678}}`,
+		`{"action":"handShake","data":{"username":"ada","password":["hunter2"]}}`,
+		`{"action":"handShake","data":"hunter2"}`,
+		`{"action":"handShake","sealed":true,"data":{"password":"hunter2"}}`,
+		`{"action":"handShake","sealed":true,"data":"hunter2"}`,
+		`{"action":"handShake","data":{"password":"hunter2"},"token":12345678}`,
+		`{"action":"handShake","data":{"password":"hunter2","password":"12345678"}}`,
+	} {
+		nc := dialRaw(t, address)
+		nc.write(`{"action":"CoreChallenge"}`)
+		nc.read()
+		nc.write(handshake)
+		check(nc.read())
+	}
+	nc := dialRaw(t, address)
+	der, err := seal.MarshalPublicKey(&k.client.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.write(`{"action":"handShake","data":{"version":1,"publicKey":"` + base64.StdEncoding.EncodeToString(der) + `"}}`)
+	token := *nc.read().Token
+	for id, inside := range map[uint64]string{3: `12345678`, 5: `{"password":"hunter2"}`, 7: `hunter2`} {
+		l := seal.Label{Action: sealedUnary.Action, Direction: seal.Request, Session: seal.SessionHash(token), Call: id}
+		data, _, err := l.Seal([]byte(inside), &k.server.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.write(fmt.Sprintf(`{"action":%q,"id":%d,"token":%q,"sealed":true,"data":%q}`, l.Action, id, token, data))
+		check(nc.read())
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, secret := range append(secrets, token) {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("the log quotes %s:\n%s", secret, log.String())
+		}
+	}
+	if !strings.Contains(log.String(), "handshake refused") {
+		t.Errorf("nothing is logged:\n%s", log.String())
 	}
 }

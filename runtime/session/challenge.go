@@ -11,7 +11,7 @@ import (
 )
 
 // ChallengeAction is the action of the packets that come before a sealed handshake
-// (PROTOCOL section 17).
+// (PROTOCOL section 18).
 const ChallengeAction = "CoreChallenge"
 
 // NewChallengeRequest returns the packet with which the dialling side begins when it

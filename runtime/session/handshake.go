@@ -69,7 +69,9 @@ func ParseRequest(form packet.Form, p *packet.Packet, remote net.Addr) (Request,
 	}
 	var data packetrpcv1.HandshakeRequest
 	if err := packet.UnmarshalMessage(form, p.Data, &data); err != nil {
-		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the handshake's data: %w", err)
+		// What is wrong with it might quote a password.
+		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument,
+			"the handshake's data is no packetrpc.v1.HandshakeRequest; username and password are texts")
 	}
 	plain := form == packet.JSON && data.GetVersion() == 0
 	if !plain && data.GetVersion() != packet.Version {

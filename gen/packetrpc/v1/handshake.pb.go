@@ -26,7 +26,7 @@ const (
 // that may come before the handshake, for one that is sealed.
 type ChallengeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the sealed handshake is bound to. It is good for the next packet only.
+	// What the sealed handshake is bound to. It is good for one handshake.
 	Challenge string `protobuf:"bytes,1,opt,name=challenge,proto3" json:"challenge,omitempty"`
 	// The key to seal to, as in HandshakeResponse.
 	PublicKey     []byte `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
