@@ -143,6 +143,7 @@ func (o *options) newClient(opening *conn.Opening, workers *conn.Workers, answer
 		Workers:         workers,
 		OwnWorkers:      true,
 		WriteTimeout:    o.writeTimeout,
+		Keepalive:       conn.KeepaliveFromProto(answer.Keepalive),
 		Logger:          o.logger,
 	})
 	c.peer.Conn = c.conn

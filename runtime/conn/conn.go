@@ -80,6 +80,8 @@ type Config struct {
 	// WriteTimeout ends the connection when the other side takes nothing of what
 	// waits for it for so long. 0 is [DefaultWriteTimeout].
 	WriteTimeout time.Duration
+	// Keepalive is when the other side is pinged. A plain one never is.
+	Keepalive Keepalive
 	// Logger is told of what no caller learns: handlers that panic, one-way calls
 	// that fail. Nil is [slog.Default].
 	Logger *slog.Logger
@@ -107,6 +109,8 @@ type Conn struct {
 	account       account
 	in            *reader // belongs to the goroutine that holds the reading role
 	workRef       func()  // c.work, made a func value once
+
+	pulse pulse
 
 	// mu guards what follows.
 	mu    sync.Mutex
@@ -187,6 +191,7 @@ func (c *Conn) Start() {
 	c.mu.Lock()
 	c.summon()
 	c.mu.Unlock()
+	c.startPulse()
 }
 
 // Serve is Start on the calling goroutine, which works for the connection until
@@ -196,6 +201,7 @@ func (c *Conn) Serve() {
 	c.todo.searching = true
 	c.todo.working++
 	c.mu.Unlock()
+	c.startPulse()
 	c.work()
 }
 
@@ -335,6 +341,9 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 	made := c.made.abandon()
 	taken := c.taken.abandon()
 	epilogue := c.epilogue
+	if c.pulse.timer != nil {
+		c.pulse.timer.Stop()
+	}
 	c.todo.clear()
 	c.settled()
 	c.vanish()

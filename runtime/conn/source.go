@@ -3,6 +3,7 @@ package conn
 import (
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -30,7 +31,8 @@ type source struct {
 	nc     net.Conn
 	socket syscall.RawConn // nil for others than the system's sockets
 
-	encryption *encryption // nil for plaintext
+	encryption *encryption   // nil for plaintext
+	heard      atomic.Uint32 // how often something has been read
 
 	try    func(fd uintptr) bool // tryRead, made a func value once
 	lender *Workers
@@ -71,8 +73,10 @@ func (s *source) fill() error {
 	return err
 }
 
-// adapt chooses the size of the next read by that of the last.
+// adapt notes that something has come, and chooses the size of the next read by that
+// of the last.
 func (s *source) adapt(n int) {
+	s.heard.Store(s.heard.Load() + 1) // nobody else writes
 	switch {
 	case s.end == len(s.buf.bytes):
 		s.size = min(s.size*readBufferStep, readBufferMax)

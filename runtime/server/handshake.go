@@ -211,6 +211,7 @@ func (h *handshake) answer(request session.Request, identity packetrpc.Identity)
 	created := s.sessions.Create(identity)
 	answer, err := session.NewAnswer(h.opening.Form(), request, created, session.Terms{
 		Limits:    s.options.limits.Proto(),
+		Keepalive: s.options.keepalive.Proto(),
 		PublicKey: s.publicKey,
 	})
 	if err != nil {
@@ -240,6 +241,7 @@ func (h *handshake) answer(request session.Request, identity packetrpc.Identity)
 		Ready:           m.ready,
 		Workers:         s.workers,
 		WriteTimeout:    s.options.writeTimeout,
+		Keepalive:       s.options.keepalive,
 		Logger:          s.options.logger,
 	})
 	created.Attach(m.conn)

@@ -23,6 +23,9 @@ const (
 	defaultHalfOpen         = 4096
 	defaultHalfOpenAddress  = 1024
 
+	defaultKeepaliveInterval = 30 * time.Second
+	defaultKeepaliveTimeout  = 10 * time.Second
+
 	defaultFreeFailures   = 3
 	defaultFailureDelay   = 500 * time.Millisecond
 	defaultLongestFailure = time.Minute
@@ -54,6 +57,7 @@ type options struct {
 	limits       conn.Limits
 	runningCalls int
 	writeTimeout time.Duration
+	keepalive    conn.Keepalive
 	interceptors []packetrpc.Interceptor
 
 	connected    func(packetrpc.Peer)
@@ -75,6 +79,7 @@ func newOptions(list []Option) options {
 		limits:           conn.DefaultLimits(),
 		runningCalls:     conn.DefaultMaxRunningCalls,
 		writeTimeout:     conn.DefaultWriteTimeout,
+		keepalive:        conn.Keepalive{Interval: defaultKeepaliveInterval, Timeout: defaultKeepaliveTimeout},
 	}
 	for _, option := range list {
 		option(&o)
@@ -97,6 +102,8 @@ func (o *options) check() error {
 		setup.Number{Option: "WithFailureDelay, free failures", Value: int64(o.freeFailures), Least: 1},
 		setup.Number{Option: "WithFailureDelay, first", Value: int64(o.failureDelay)},
 		setup.Number{Option: "WithFailureDelay, longest", Value: int64(o.longestDelay)},
+		setup.Number{Option: "WithKeepalive, interval", Value: int64(o.keepalive.Interval)},
+		setup.Number{Option: "WithKeepalive, timeout", Value: int64(o.keepalive.Timeout), Least: int64(min(o.keepalive.Interval, 1))},
 		setup.Number{Option: "WithGracePeriod", Value: int64(o.gracePeriod)},
 		setup.Number{Option: "WithWriteTimeout", Value: int64(o.writeTimeout), Least: 1})
 }
@@ -249,6 +256,16 @@ func WithWindow(call, connection int) Option {
 // sent to it before its connection ends. The default is 10 s.
 func WithWriteTimeout(limit time.Duration) Option {
 	return func(o *options) { o.writeTimeout = limit }
+}
+
+// WithKeepalive sets how both sides find out that the other one is gone although
+// nothing says so, for instance because its machine has lost power: after a silence
+// of the interval, or half as long again, a side pings the other, and the connection
+// ends when no answer comes within the timeout. Clients are told in the handshake; old
+// programs are not pinged. The defaults are 30 s and 10 s; an interval of 0 pings
+// nobody.
+func WithKeepalive(interval, timeout time.Duration) Option {
+	return func(o *options) { o.keepalive = conn.Keepalive{Interval: interval, Timeout: timeout} }
 }
 
 // WithConnected sets a function that is called with each client that has shaken

@@ -99,6 +99,8 @@ func ParseRequest(form packet.Form, p *packet.Packet, remote net.Addr) (Request,
 type Terms struct {
 	// Limits is what it takes.
 	Limits *packetrpcv1.Limits
+	// Keepalive is how the connection is kept alive; nil is not at all.
+	Keepalive *packetrpcv1.Keepalive
 	// PublicKey is the key to seal to, in DER; nil is none.
 	PublicKey []byte
 }
@@ -116,6 +118,7 @@ func NewAnswer(form packet.Form, request Request, s *Session, terms Terms) (*pac
 	if !request.Plain {
 		data.Version = packet.Version
 		data.Limits = terms.Limits
+		data.Keepalive = terms.Keepalive
 		data.PublicKey = terms.PublicKey
 	}
 	answer, err := newPacket(form, packet.KindResponse, data)
@@ -149,6 +152,8 @@ type Answer struct {
 	ID    ID
 	// Limits is what the accepting side takes.
 	Limits *packetrpcv1.Limits
+	// Keepalive is how the connection is kept alive; nil is not at all.
+	Keepalive *packetrpcv1.Keepalive
 	// SealTo is the key to seal to; nil is none. Whose it is the connection must have
 	// proved.
 	SealTo *rsa.PublicKey
@@ -185,7 +190,7 @@ func ParseAnswer(form packet.Form, p *packet.Packet) (Answer, error) {
 	case token == "":
 		return Answer{}, notAnAnswer("it has no token")
 	}
-	answer := Answer{Token: ParseToken(token), ID: ID(data.GetId()), Limits: data.GetLimits()}
+	answer := Answer{Token: ParseToken(token), ID: ID(data.GetId()), Limits: data.GetLimits(), Keepalive: data.GetKeepalive()}
 	if key := data.GetPublicKey(); len(key) > 0 {
 		var err error
 		if answer.SealTo, err = seal.ParsePublicKeyDER(key); err != nil {
