@@ -80,6 +80,12 @@ type Config struct {
 	// WriteTimeout ends the connection when the other side takes nothing of what
 	// waits for it for so long. 0 is [DefaultWriteTimeout].
 	WriteTimeout time.Duration
+	// Pushes numbers and keeps the one-way packets that this side sends in a session
+	// that can be resumed; nil when it cannot.
+	Pushes *Pushes
+	// Received is what this side has been sent in such a session; nil when there is
+	// none.
+	Received *Received
 	// Keepalive is when the other side is pinged. A plain one never is.
 	Keepalive Keepalive
 	// Logger is told of what no caller learns: handlers that panic, one-way calls
@@ -111,6 +117,7 @@ type Conn struct {
 	workRef       func()  // c.work, made a func value once
 
 	pulse pulse
+	acks  acks // mu guards it
 
 	// mu guards what follows.
 	mu    sync.Mutex
@@ -192,6 +199,7 @@ func (c *Conn) Start() {
 	c.summon()
 	c.mu.Unlock()
 	c.startPulse()
+	c.startPushes()
 }
 
 // Serve is Start on the calling goroutine, which works for the connection until
@@ -202,6 +210,7 @@ func (c *Conn) Serve() {
 	c.todo.working++
 	c.mu.Unlock()
 	c.startPulse()
+	c.startPushes()
 	c.work()
 }
 
@@ -338,11 +347,16 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 		return
 	}
 	c.ended = reason
+	if c.cfg.Pushes != nil {
+		c.cfg.Pushes.suspend(c)
+	}
 	made := c.made.abandon()
 	taken := c.taken.abandon()
 	epilogue := c.epilogue
-	if c.pulse.timer != nil {
-		c.pulse.timer.Stop()
+	for _, timer := range []*time.Timer{c.pulse.timer, c.acks.timer} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	c.todo.clear()
 	c.settled()
@@ -379,6 +393,9 @@ func (c *Conn) depart(reason *packetrpc.Error) {
 	}
 	c.taken.departure = reason
 	c.made.refused = reason
+	if c.cfg.Pushes != nil {
+		c.cfg.Pushes.suspend(c)
+	}
 	made := c.made.abandon()
 	taken := c.taken.abandon()
 	c.mu.Unlock()

@@ -49,6 +49,7 @@ func (c *Conn) runCall(call *takenCall) {
 	}
 	if call.over() != nil {
 		c.taken.uncount(call)
+		call.sequence = 0 // a push that comes again
 		return
 	}
 	response, err := c.invoke(call)

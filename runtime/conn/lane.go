@@ -38,19 +38,27 @@ func (c *Conn) takeInLane(p *packet.Packet, reply bool) {
 		if c.continuesLane(p) {
 			return
 		}
+		if p.Sequence > 0 && c.cfg.Received != nil && !c.cfg.Received.arrive(p.Sequence) {
+			c.refundRefused(p) // it has come before
+			c.dropped(p)
+			return
+		}
 	}
 	call, err := c.admit(p)
 	if err == nil && reply && call.method.Stream != nil {
 		err = packetrpc.Errorf(packetrpc.CodeInvalidArgument, "a stream needs a call id")
 	}
 	if err == nil {
-		call.inLane, call.reply = true, reply
+		call.inLane, call.reply, call.sequence = true, reply, p.Sequence
 		err = c.fillRequest(call, p)
 	}
 	switch {
 	case err != nil:
 		if !reply {
 			c.refundRefused(p)
+			if err.Code != packetrpc.CodeUnavailable { // otherwise it comes again, over another connection
+				c.received(p.Sequence)
+			}
 		}
 		c.refuse(p, err)
 	case p.More:
@@ -168,6 +176,7 @@ func (c *Conn) dropLanePart(reason *packetrpc.Error) {
 	c.mu.Unlock()
 	if part != nil {
 		part.box.discard(reason)
+		c.received(part.sequence)
 	}
 }
 

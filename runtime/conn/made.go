@@ -345,7 +345,7 @@ func (c *Conn) oneWay(ctx context.Context, spec *packetrpc.Spec, message proto.M
 	c.mu.Lock()
 	reason := c.refusesCalls()
 	c.mu.Unlock()
-	if reason != nil {
+	if reason != nil && c.cfg.Pushes == nil {
 		return notSent(reason)
 	}
 	lane := c.made.laneID

@@ -212,9 +212,12 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 			return
 		}
 		c.out.control(c.form, &packet.Packet{Kind: packet.KindPong, CallID: p.CallID, Data: p.Data})
-	case packet.KindPong, packet.KindAck:
-		// Nothing waits for these: a pong has proved by arriving that the other
-		// side lives.
+	case packet.KindAck:
+		if c.cfg.Pushes != nil {
+			c.cfg.Pushes.acknowledge(p.Acknowledged)
+		}
+	case packet.KindPong:
+		// Nothing waits for it: it has proved by arriving that the other side lives.
 	case packet.KindDrain:
 		c.mu.Lock()
 		c.made.refused = packetrpc.Errorf(packetrpc.CodeUnavailable, "the other side takes no new calls: %s", p.Reason)

@@ -158,6 +158,9 @@ func (c *Conn) sendSealed(ctx context.Context, window *sendWindow, p *packet.Pac
 		return err
 	}
 	p.Sealed = true
+	if c.numbers(p) {
+		return c.sendPushEncoded(ctx, p, spec, sealed)
+	}
 	if err := c.sendEncoded(ctx, window, p, spec, sealed); err != nil {
 		return err
 	}

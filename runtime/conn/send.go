@@ -34,12 +34,15 @@ func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, s
 		if err := c.fits(size); err != nil {
 			return err
 		}
-		if size <= lastFragmentMax {
+		if size <= lastFragmentMax && !c.numbers(p) {
 			if err := c.out.lock(ctx, window, false); err != nil {
 				return notSent(err)
 			}
 			return c.encode(window, p, spec, message, size) // unlocks
 		}
+	}
+	if c.numbers(p) {
+		return c.sendPush(ctx, p, spec, message)
 	}
 	encoded := c.cfg.Workers.borrow(size)
 	defer c.cfg.Workers.giveBack(encoded)
@@ -87,6 +90,15 @@ func (c *Conn) sendEncoded(ctx context.Context, window *sendWindow, p *packet.Pa
 			return c.abandonFragments(window, err)
 		}
 		p.Data, p.More = data, false
+		if first && c.numbers(p) {
+			if now, kept := c.cfg.Pushes.record(c, spec, p); !now {
+				c.out.unlock(window)
+				if !kept {
+					return errNoRoom()
+				}
+				return nil
+			}
+		}
 		if c.form == packet.Binary && len(data) > lastFragmentMax {
 			p.Data, p.More = data[:fragmentSize], true
 			if first {
@@ -111,6 +123,11 @@ func (c *Conn) sendEncoded(ctx context.Context, window *sendWindow, p *packet.Pa
 		}
 		*p = packet.Packet{Kind: p.Kind, CallID: p.CallID}
 	}
+}
+
+// numbers reports whether a packet is a push that has no sequence yet.
+func (c *Conn) numbers(p *packet.Packet) bool {
+	return c.cfg.Pushes != nil && p.Kind == packet.KindOneWay && p.Sequence == 0
 }
 
 // abandonFragments lets other senders on after a message that was sent in part.

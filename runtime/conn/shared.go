@@ -67,10 +67,24 @@ func (c *Conn) queue(s *Shared) bool {
 		return false
 	}
 	data := s.data(c.form)
-	if c.fits(len(data)) != nil || !c.out.tryLock(&c.lane) {
+	if c.fits(len(data)) != nil {
 		return false
 	}
 	p := packet.Packet{Kind: packet.KindOneWay, CallID: c.made.laneID, Created: s.created, Token: c.openingToken(), Data: data}
+	if c.cfg.Pushes != nil {
+		if postponed, kept := c.cfg.Pushes.postpone(c, s.spec, p); postponed {
+			return kept
+		}
+	}
+	if !c.out.tryLock(&c.lane) {
+		return false
+	}
+	if c.cfg.Pushes != nil {
+		if now, kept := c.cfg.Pushes.record(c, s.spec, &p); !now {
+			c.out.unlock(nil)
+			return kept
+		}
+	}
 	c.out.actions.name(&p, s.spec)
 	c.out.put(packet.Append(c.form, slices.Grow(c.out.bytes(), len(data)+envelopeRoom), &p))
 	c.charge(&c.lane, p.Kind, len(data))

@@ -74,6 +74,7 @@ type takenCall struct {
 	inLane     bool          // it runs in the lane
 	halfClosed bool          // the caller has sent its last message; the reading goroutine's
 	refusal    *packetrpc.Error
+	sequence   uint64 // of a push
 
 	ended    atomic.Pointer[packetrpc.Error]    // why nobody waits for the answer any more
 	standard atomic.Pointer[standardContext]    // made when the handler asks for Done

@@ -181,6 +181,7 @@ func (c *Conn) runNext() {
 	exits := true
 	// Deferred, since a handler may end its goroutine.
 	defer func() {
+		c.received(call.sequence)
 		c.mu.Lock()
 		s.running--
 		if fromLane {

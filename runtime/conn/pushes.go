@@ -1,0 +1,240 @@
+package conn
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+)
+
+// Pushes numbers the one-way packets that a session is sent, and keeps them until
+// they are acknowledged, so that a connection that resumes the session can send again
+// what the one before has lost (PROTOCOL section 20). Its connections share it, one
+// after the other. Its methods may be called concurrently.
+type Pushes struct {
+	limit int // bytes that are kept
+
+	mu       sync.Mutex
+	kept     []keptPush // the oldest first; all have other sequences
+	bytes    int        // of what is kept
+	sequence uint64     // of the last push
+	unsent   int        // how many of kept, at the end, the owner has not been given
+	owner    *Conn      // the connection that sends pushes
+	live     bool       // it has caught up, and sends them as they come
+	over     bool       // the session has ended
+}
+
+// keptPush is a push as it is sent, and perhaps sent again.
+type keptPush struct {
+	sequence uint64
+	spec     *packetrpc.Spec
+	packet   packet.Packet // without the call id and the action
+}
+
+// keptOverhead is about what a kept push takes besides its data.
+const keptOverhead = 256
+
+func (k *keptPush) size() int { return len(k.packet.Data) + keptOverhead }
+
+// NewPushes returns the pushes of a new session, of which about so many bytes are
+// kept.
+func NewPushes(limit int) *Pushes { return &Pushes{limit: limit} }
+
+// postpone keeps a push for the connection that comes next, or for the one that is
+// still sending what was kept. It reports whether that is what happens to pushes now,
+// and whether there was room.
+func (s *Pushes) postpone(c *Conn, spec *packetrpc.Spec, p packet.Packet) (postponed, kept bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over || s.live && s.owner == c {
+		return false, false
+	}
+	return true, s.append(spec, p)
+}
+
+// append keeps one more push that no connection has been given, if there is room.
+// s.mu is held.
+func (s *Pushes) append(spec *packetrpc.Spec, p packet.Packet) bool {
+	push := keptPush{s.sequence + 1, spec, p}
+	if s.bytes+push.size() > s.limit {
+		return false
+	}
+	s.keep(push)
+	s.unsent++
+	return true
+}
+
+// keep keeps a push. s.mu is held.
+func (s *Pushes) keep(push keptPush) {
+	s.sequence = push.sequence
+	s.kept = append(s.kept, push)
+	s.bytes += push.size()
+}
+
+// record numbers a push that is about to be queued, and keeps it. It reports whether
+// it is to be queued now; otherwise it is sent later, unless there is no room for it.
+// The writer's lock is held, so that sequences leave in order. What is too much is not
+// kept: a connection that resumes the session then begins with a gap.
+func (s *Pushes) record(c *Conn, spec *packetrpc.Spec, p *packet.Packet) (now, kept bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return true, true
+	}
+	if !s.live || s.owner != c {
+		return false, s.append(spec, *p)
+	}
+	p.Sequence = s.sequence + 1
+	s.keep(keptPush{p.Sequence, spec, *p})
+	for s.bytes > s.limit {
+		s.forget(1)
+	}
+	return true, true
+}
+
+// errNoRoom is what becomes of a push to a client that is away, or catches up, beyond
+// what is kept for it.
+func errNoRoom() *packetrpc.Error {
+	err := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "the client is away, and no more pushes are kept for it (server.WithResume)")
+	err.Outcome = packetrpc.OutcomeNotSent
+	return err
+}
+
+// forget drops the oldest pushes. s.mu is held.
+func (s *Pushes) forget(n int) {
+	for i := range s.kept[:n] {
+		s.bytes -= s.kept[i].size()
+		s.kept[i] = keptPush{}
+	}
+	if s.kept = s.kept[n:]; len(s.kept) == 0 {
+		s.kept = nil
+	}
+	s.unsent = min(s.unsent, len(s.kept))
+}
+
+// acknowledge drops the pushes up to a sequence.
+func (s *Pushes) acknowledge(sequence uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(sequence)
+}
+
+func (s *Pushes) drop(sequence uint64) {
+	n := 0
+	for n < len(s.kept) && s.kept[n].sequence <= sequence {
+		n++
+	}
+	s.forget(n)
+}
+
+// suspend lets pushes be kept once their connection has ended. The late end of an
+// earlier one changes nothing.
+func (s *Pushes) suspend(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner == c {
+		s.owner, s.live = nil, false
+	}
+}
+
+// Resume prepares the pushes for a new connection, whose other side has had those up
+// to a sequence. What an earlier one is still sending is kept from now on.
+func (s *Pushes) Resume(had uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owner, s.live = nil, false
+	s.drop(had)
+	s.unsent = len(s.kept)
+}
+
+// End forgets everything: the session is over.
+func (s *Pushes) End() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept, s.bytes, s.unsent, s.over = nil, 0, 0, true
+}
+
+// next returns the next push that the connection has not been given. When there is
+// none pushes are live from then on.
+func (s *Pushes) next(c *Conn) (push keptPush, more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over || s.owner != c {
+		return keptPush{}, false
+	}
+	if s.unsent == 0 {
+		s.live = true
+		return keptPush{}, false
+	}
+	push = s.kept[len(s.kept)-s.unsent]
+	s.unsent--
+	return push, true
+}
+
+// sendPush is send for a push in a session that can be resumed: it is kept, and sent
+// later when there is no connection that could send it now.
+func (c *Conn) sendPush(ctx context.Context, p *packet.Packet, spec *packetrpc.Spec, message proto.Message) *packetrpc.Error {
+	data, err := packet.AppendMessage(c.form, nil, message)
+	if err != nil {
+		return marshalError(err)
+	}
+	return c.sendPushEncoded(ctx, p, spec, weighed(c.form, data))
+}
+
+func (c *Conn) sendPushEncoded(ctx context.Context, p *packet.Packet, spec *packetrpc.Spec, data []byte) *packetrpc.Error {
+	if err := c.fits(len(data)); err != nil {
+		return err
+	}
+	kept := *p
+	kept.Data = data
+	switch postponed, kept := c.cfg.Pushes.postpone(c, spec, kept); {
+	case postponed && kept:
+		return nil
+	case postponed:
+		return errNoRoom()
+	}
+	return c.sendEncoded(ctx, &c.lane, p, spec, data)
+}
+
+// own makes a connection the one that sends pushes. It reports whether there are some
+// to catch up with.
+func (s *Pushes) own(c *Conn) (behind bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owner, s.live = c, s.unsent == 0
+	return !s.live
+}
+
+// startPushes lets a worker send what was kept. Nothing is sent as it comes before that.
+func (c *Conn) startPushes() {
+	if c.cfg.Pushes == nil || !c.cfg.Pushes.own(c) {
+		return
+	}
+	c.mu.Lock()
+	c.todo.working++
+	c.mu.Unlock()
+	c.cfg.Workers.Run(func() {
+		c.catchUp()
+		c.mu.Lock()
+		c.leave()
+	})
+}
+
+// catchUp sends what was kept, and then lets pushes be sent as they come.
+func (c *Conn) catchUp() {
+	for {
+		push, more := c.cfg.Pushes.next(c)
+		if !more {
+			return
+		}
+		p := push.packet
+		p.Kind, p.CallID, p.Sequence = packet.KindOneWay, c.made.laneID, push.sequence
+		if err := c.sendEncoded(c.ctx, &c.lane, &p, push.spec, p.Data); err != nil {
+			return // the connection has ended, and the push is kept
+		}
+		c.out.flushSoon()
+	}
+}
