@@ -130,7 +130,9 @@ type Conn struct {
 	ended    *packetrpc.Error
 	epilogue func()           // what AfterEnd was told
 	closing  *packetrpc.Error // why this side has said good-bye
-	gone     chan struct{}    // closed when ended and the last worker has left
+
+	dismissed bool          // the other side has
+	gone      chan struct{} // closed when ended and the last worker has left
 }
 
 // New makes a connection of an Opening whose handshake has succeeded, with what
@@ -311,11 +313,22 @@ func (c *Conn) sayGoodBye(reason string, cause *packetrpc.Error) bool {
 	if !first || c.cfg.Plain {
 		return first
 	}
-	if _, halves := c.nc.(halfCloser); reason != "" || !halves {
-		// The end of the bytes says as much as this packet without a reason.
+	if _, halves := c.nc.(halfCloser); reason != "" || !halves || c.resumable() {
+		// Without a reason the end of the bytes says as much as this packet, unless the
+		// session outlives its connection.
 		c.out.control(c.form, &packet.Packet{Kind: packet.KindClose, Reason: reason})
 	}
 	return true
+}
+
+// resumable reports whether the session can outlive the connection.
+func (c *Conn) resumable() bool { return c.cfg.Pushes != nil || c.cfg.Received != nil }
+
+// Lost reports whether the connection has ended although neither side has closed it.
+func (c *Conn) Lost() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended != nil && c.closing == nil && !c.dismissed
 }
 
 // halfCloser is a net.Conn whose sending direction can be closed by itself.

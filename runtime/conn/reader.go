@@ -225,6 +225,9 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 		c.mu.Unlock()
 	case packet.KindClose:
 		c.in.over = true
+		c.mu.Lock()
+		c.dismissed = true
+		c.mu.Unlock()
 		text := "closed by the other side"
 		if p.Reason != "" {
 			text += ": " + p.Reason

@@ -36,7 +36,7 @@ func (a *audience) Broadcast(ctx context.Context, spec *packetrpc.Spec, message 
 func connections(members []*member) iter.Seq[*conn.Conn] {
 	return func(yield func(*conn.Conn) bool) {
 		for _, m := range members {
-			if !yield(m.conn) {
+			if !yield(m.current()) {
 				return
 			}
 		}
@@ -70,8 +70,8 @@ func checkBroadcast(ctx context.Context, spec *packetrpc.Spec) error {
 func encodeFor(members []*member, shared *conn.Shared) error {
 	var done [2]bool // by form
 	for _, m := range members {
-		form := m.conn.Form()
-		if done[form] || m.conn.Plain() {
+		form := m.current().Form()
+		if done[form] || m.current().Plain() {
 			continue
 		}
 		done[form] = true

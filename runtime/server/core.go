@@ -33,7 +33,7 @@ func (c *core) Info(ctx context.Context, _ *packetrpcv1.InfoRequest) (*packetrpc
 		Roles:     m.Identity().Roles,
 		Address:   m.RemoteAddr().String(),
 		Form:      m.form(),
-		Encrypted: m.encrypted,
+		Encrypted: m.bound.encrypted,
 	}, nil
 }
 

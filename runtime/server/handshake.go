@@ -53,7 +53,7 @@ func (s *Server) serveHandshake(nc net.Conn, origin netip.Prefix) {
 	if s.options.key != nil {
 		h.opener = seal.NewOpener(s.options.key)
 	}
-	m, err := h.run()
+	enter, err := h.run()
 	if err != nil {
 		h.refuse(err)
 		nc.Close()
@@ -61,12 +61,12 @@ func (s *Server) serveHandshake(nc net.Conn, origin netip.Prefix) {
 		return
 	}
 	s.halfOpen.leave(origin)
-	s.admit(m)
+	enter()
 }
 
-// run does the handshake, up to the answer. The member that it returns has a
-// reserved place in the registry.
-func (h *handshake) run() (*member, error) {
+// run does the handshake, up to the answer. What it returns lets the client in; a new
+// one has a reserved place in the registry.
+func (h *handshake) run() (enter func(), err error) {
 	s := h.server
 	h.nc.SetDeadline(h.deadline)
 	interrupt := context.AfterFunc(s.life, func() { h.nc.SetReadDeadline(time.Unix(1, 0)) })
@@ -78,6 +78,12 @@ func (h *handshake) run() (*member, error) {
 	if !interrupt() {
 		return nil, errShuttingDown
 	}
+	refused := ""
+	if !request.ResumeToken.IsZero() {
+		if enter, refused = h.resume(request); enter != nil {
+			return enter, nil
+		}
+	}
 	identity, err := h.authenticate(request.Credentials)
 	if err != nil {
 		return nil, err
@@ -85,12 +91,12 @@ func (h *handshake) run() (*member, error) {
 	if err := s.registry.reserve(); err != nil {
 		return nil, err
 	}
-	m, err := h.answer(request, identity)
+	m, err := h.newMember(request, identity, refused)
 	if err != nil {
 		s.registry.release()
 		return nil, err
 	}
-	return m, nil
+	return func() { s.admit(m) }, nil
 }
 
 // receive waits for the client's handshake. In the JSON form, which people type,
@@ -204,32 +210,55 @@ func (h *handshake) holdBack(ctx context.Context) error {
 	}
 }
 
-// answer makes the client's session and hands its connection over, with the
-// answer as the first packet to be sent.
-func (h *handshake) answer(request session.Request, identity packetrpc.Identity) (*member, error) {
+// newMember makes the client's session and hands its connection over, with the answer
+// as the first packet to be sent. refused is why another session does not go on.
+func (h *handshake) newMember(request session.Request, identity packetrpc.Identity, refused string) (*member, error) {
 	s := h.server
 	created := s.sessions.Create(identity)
-	answer, err := session.NewAnswer(h.opening.Form(), request, created, session.Terms{
-		Limits:    s.options.limits.Proto(),
-		Keepalive: s.options.keepalive.Proto(),
-		PublicKey: s.publicKey,
-	})
-	if err != nil {
-		s.sessions.Remove(created)
-		return nil, err
-	}
-	_, encrypted := h.opening.TLS()
 	m := &member{
 		server:    s,
 		session:   created,
 		connected: time.Now(),
-		encrypted: encrypted,
+		bound:     h.boundTo(request),
 		ready:     make(chan struct{}),
 	}
-	m.conn = conn.New(h.opening, conn.Config{
+	terms := h.terms(request)
+	terms.ResumeRefused = refused
+	answer, err := session.NewAnswer(h.opening.Form(), request, created, terms)
+	if err != nil {
+		s.sessions.Remove(created)
+		return nil, err
+	}
+	if terms.ResumeWithin > 0 {
+		m.pushes = conn.NewPushes(s.options.keptPushes)
+		m.life, m.end = context.WithCancelCause(context.Background())
+	}
+	m.conn.Store(h.newConn(m, request, answer))
+	created.Attach(m.current())
+	return m, nil
+}
+
+// terms is what the client is told of this side.
+func (h *handshake) terms(request session.Request) session.Terms {
+	o := &h.server.options
+	terms := session.Terms{
+		Limits:    o.limits.Proto(),
+		Keepalive: o.keepalive.Proto(),
+		PublicKey: h.server.publicKey,
+	}
+	if request.Resumable {
+		terms.ResumeWithin = o.resumeWithin
+	}
+	return terms
+}
+
+// newConn hands the connection over to carry a member's session.
+func (h *handshake) newConn(m *member, request session.Request, answer *packet.Packet) *conn.Conn {
+	s := h.server
+	return conn.New(h.opening, conn.Config{
 		Plain:           request.Plain,
-		Token:           created.Token().Reveal(),
-		Sealing:         conn.Sealing{Opener: h.opener, To: request.SealTo, Encrypted: encrypted},
+		Token:           m.session.Token().Reveal(),
+		Sealing:         conn.Sealing{Opener: h.opener, To: request.SealTo, Encrypted: m.bound.encrypted},
 		Local:           s.options.limits,
 		Remote:          conn.LimitsFromProto(request.Limits),
 		MaxRunningCalls: s.options.runningCalls,
@@ -242,10 +271,9 @@ func (h *handshake) answer(request session.Request, identity packetrpc.Identity)
 		Workers:         s.workers,
 		WriteTimeout:    s.options.writeTimeout,
 		Keepalive:       s.options.keepalive,
+		Pushes:          m.pushes,
 		Logger:          s.options.logger,
 	})
-	created.Attach(m.conn)
-	return m, nil
 }
 
 // tooLate is what a client is told whose handshake was interrupted.
@@ -323,22 +351,32 @@ func isGone(err error) bool {
 // admit puts a client that has shaken hands into the registry, and then lets its
 // calls be handled. The calling goroutine is counted in s.running.
 func (s *Server) admit(m *member) {
+	c := m.current()
 	err := s.registry.add(m) // first, so that a client that has its answer is in there
 	if s.options.connected == nil {
-		defer m.conn.Serve() // this goroutine has nothing else to do
+		defer c.Serve() // this goroutine has nothing else to do
 	} else {
-		m.conn.Start() // the hook may call the client
+		c.Start() // the hook may call the client
 	}
 	if err != nil {
-		m.conn.Close(shuttingDown)
+		c.Close(shuttingDown)
 	} else {
 		s.connected(m)
 	}
 	close(m.ready)
+	s.watch(m, c, err == nil)
+}
+
+// watch sees to it that a member leaves when its connection has ended. wasConnected:
+// [Server.connected] has been called. The calling goroutine is counted in s.running.
+func (s *Server) watch(m *member, c *conn.Conn, wasConnected bool) {
 	s.running.Add(1)
-	m.conn.AfterEnd(func() {
+	c.AfterEnd(func() {
 		defer s.running.Done()
-		s.left(m, err == nil)
+		if !m.goesAway(c) {
+			s.left(m, c, wasConnected)
+		}
+		c.Wait()
 	})
 }
 
@@ -353,22 +391,24 @@ func (s *Server) connected(m *member) {
 	}
 }
 
-// left takes a client whose connection has ended out of the registry, and waits
-// for its handlers. wasConnected: [Server.connected] has been called.
-func (s *Server) left(m *member, wasConnected bool) {
+// left takes a client whose session has ended with a connection out of the registry.
+func (s *Server) left(m *member, c *conn.Conn, wasConnected bool) {
 	s.registry.remove(m)
-	if m.session.Detach(m.conn) {
+	if m.session.Detach(c) {
 		s.sessions.Remove(m.session)
 	}
-	if wasConnected {
-		s.disconnected(m)
+	reason := context.Cause(c.Context())
+	if m.life != nil {
+		m.pushes.End()
+		m.end(reason)
 	}
-	m.conn.Wait()
+	if wasConnected {
+		s.disconnected(m, reason)
+	}
 }
 
 // disconnected tells that a client has gone.
-func (s *Server) disconnected(m *member) {
-	reason := context.Cause(m.conn.Context())
+func (s *Server) disconnected(m *member, reason error) {
 	s.options.logger.Debug("packetrpc: disconnected", "client", m.ID(), "name", m.session.Name(), "reason", reason)
 	if hook := s.options.disconnected; hook != nil {
 		s.guarded("the disconnected hook", func() error {

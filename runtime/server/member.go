@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -18,10 +19,19 @@ import (
 type member struct {
 	// Set before the member is put into the registry and not changed after that.
 	server    *Server
-	conn      *conn.Conn
 	session   *session.Session
 	connected time.Time
-	encrypted bool
+	bound     bound
+	pushes    *conn.Pushes // nil when the session ends with its connection
+
+	// life ends with the session, if that outlives its connections; otherwise nil.
+	life context.Context
+	end  context.CancelCauseFunc
+
+	// conn is the connection that carries the session, or did so last.
+	conn atomic.Pointer[conn.Conn]
+
+	absence
 
 	// ready is closed when the member is in the registry and the connected hook has
 	// returned; the connection holds the client's calls back until then.
@@ -36,24 +46,40 @@ type member struct {
 }
 
 func (m *member) CallUnary(ctx context.Context, spec *packetrpc.Spec, request, response proto.Message) error {
-	return m.conn.CallUnary(ctx, spec, request, response)
+	return m.current().CallUnary(ctx, spec, request, response)
 }
 
 func (m *member) CallOneWay(ctx context.Context, spec *packetrpc.Spec, message proto.Message) error {
-	return m.conn.CallOneWay(ctx, spec, message)
+	return m.current().CallOneWay(ctx, spec, message)
 }
 
 func (m *member) OpenStream(ctx context.Context, spec *packetrpc.Spec, request proto.Message) (packetrpc.Stream, error) {
-	return m.conn.OpenStream(ctx, spec, request)
+	return m.current().OpenStream(ctx, spec, request)
 }
 
 func (m *member) ID() string                   { return string(m.session.ID()) }
 func (m *member) Identity() packetrpc.Identity { return m.session.Identity() }
-func (m *member) RemoteAddr() net.Addr         { return m.conn.RemoteAddr() }
-func (m *member) Context() context.Context     { return m.conn.Context() }
-func (m *member) Disconnect(reason string)     { m.conn.Close(reason) }
+func (m *member) RemoteAddr() net.Addr         { return m.current().RemoteAddr() }
 func (m *member) Join(group string) error      { return m.server.registry.join(m, group) }
 func (m *member) Groups() []string             { return m.server.registry.groupsOf(m) }
+
+// current returns the connection that carries the session, or did so last.
+func (m *member) current() *conn.Conn { return m.conn.Load() }
+
+// Context returns the session's context, which is the connection's where the session
+// ends with it.
+func (m *member) Context() context.Context {
+	if m.life != nil {
+		return m.life
+	}
+	return m.current().Context()
+}
+
+// Disconnect ends the session.
+func (m *member) Disconnect(reason string) {
+	m.current().Close(reason)
+	m.giveUp()
+}
 
 func (m *member) Leave(group string) error {
 	m.server.registry.leave(m, group)
@@ -74,10 +100,10 @@ func needsRole(action, role string) error {
 
 // form says how packets travel, as CoreInfo tells it.
 func (m *member) form() string {
-	if m.conn.Plain() {
+	if m.current().Plain() {
 		return "plain"
 	}
-	return m.conn.Form().String()
+	return m.current().Form().String()
 }
 
 // granted returns an identity with the roles that [WithRoles] gives it.

@@ -23,6 +23,9 @@ const (
 	defaultHalfOpen         = 4096
 	defaultHalfOpenAddress  = 1024
 
+	defaultResumeWithin = time.Minute
+	defaultKeptPushes   = 1 << 20
+
 	defaultKeepaliveInterval = 30 * time.Second
 	defaultKeepaliveTimeout  = 10 * time.Second
 
@@ -58,6 +61,8 @@ type options struct {
 	runningCalls int
 	writeTimeout time.Duration
 	keepalive    conn.Keepalive
+	resumeWithin time.Duration
+	keptPushes   int
 	interceptors []packetrpc.Interceptor
 
 	connected    func(packetrpc.Peer)
@@ -79,6 +84,8 @@ func newOptions(list []Option) options {
 		limits:           conn.DefaultLimits(),
 		runningCalls:     conn.DefaultMaxRunningCalls,
 		writeTimeout:     conn.DefaultWriteTimeout,
+		resumeWithin:     defaultResumeWithin,
+		keptPushes:       defaultKeptPushes,
 		keepalive:        conn.Keepalive{Interval: defaultKeepaliveInterval, Timeout: defaultKeepaliveTimeout},
 	}
 	for _, option := range list {
@@ -102,6 +109,8 @@ func (o *options) check() error {
 		setup.Number{Option: "WithFailureDelay, free failures", Value: int64(o.freeFailures), Least: 1},
 		setup.Number{Option: "WithFailureDelay, first", Value: int64(o.failureDelay)},
 		setup.Number{Option: "WithFailureDelay, longest", Value: int64(o.longestDelay)},
+		setup.Number{Option: "WithResume, within", Value: int64(o.resumeWithin)},
+		setup.Number{Option: "WithResume, bytes", Value: int64(o.keptPushes), Least: int64(min(o.resumeWithin, 1))},
 		setup.Number{Option: "WithKeepalive, interval", Value: int64(o.keepalive.Interval)},
 		setup.Number{Option: "WithKeepalive, timeout", Value: int64(o.keepalive.Timeout), Least: int64(min(o.keepalive.Interval, 1))},
 		setup.Number{Option: "WithGracePeriod", Value: int64(o.gracePeriod)},
@@ -268,19 +277,31 @@ func WithKeepalive(interval, timeout time.Duration) Option {
 	return func(o *options) { o.keepalive = conn.Keepalive{Interval: interval, Timeout: timeout} }
 }
 
+// WithResume sets for how long a client whose connection is lost stays the client that
+// it is, with its id, identity and groups, so that it can go on over another
+// connection, and how many bytes of pushes are kept for it. Pushes that the client has
+// not acknowledged are sent again then, in their order, and each is handled once.
+// While the client is away, pushes to it are kept, too; those beyond the bytes are
+// refused with resource_exhausted. The defaults are 1 minute and 1 MiB; a time of 0
+// ends a client with its connection.
+func WithResume(within time.Duration, bytes int) Option {
+	return func(o *options) { o.resumeWithin, o.keptPushes = within, bytes }
+}
+
 // WithConnected sets a function that is called with each client that has shaken
 // hands, once, before the first of its calls is handled: groups that it joins
 // here it is in when its handlers run. The client's calls wait until the function
-// returns, which may itself call the client. A panic is logged.
+// returns, which may itself call the client. It is not called again when a client goes
+// on over another connection (see [WithResume]). A panic is logged.
 func WithConnected(hook func(peer packetrpc.Peer)) Option {
 	return func(o *options) { o.connected = hook }
 }
 
 // WithDisconnected sets a function that is called when a client's connection has
-// ended, once for each client and after the function of [WithConnected] has
-// returned. By then the client is out of the registry and its groups; handlers
-// of its calls may still be on their way out. The reason is an error of the code
-// unavailable. A panic is logged.
+// ended and it cannot go on over another one, or has not done so in time: once for
+// each client and after the function of [WithConnected] has returned. By then the
+// client is out of the registry and its groups; handlers of its calls may still be on
+// their way out. The reason is an error of the code unavailable. A panic is logged.
 func WithDisconnected(hook func(peer packetrpc.Peer, reason error)) Option {
 	return func(o *options) { o.disconnected = hook }
 }

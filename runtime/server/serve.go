@@ -191,7 +191,7 @@ func (s *Server) shutDown(ctx context.Context) (cut bool, err error) {
 	case <-ctx.Done():
 	}
 	for _, m := range s.registry.everybody() {
-		m.conn.Close(shuttingDown)
+		m.Disconnect(shuttingDown)
 	}
 	timer := time.NewTimer(stragglerTime)
 	defer timer.Stop()
@@ -226,12 +226,14 @@ func (s *Server) stop() {
 // drain ends a connection when its running calls have finished.
 func (s *Server) drain(m *member) {
 	defer s.running.Done()
-	m.conn.Drain(shuttingDown)
+	c := m.current()
+	c.Drain(shuttingDown)
 	select {
-	case <-m.conn.Idle():
-		m.conn.Close(shuttingDown)
-	case <-m.conn.Context().Done():
+	case <-c.Idle():
+		c.Close(shuttingDown)
+	case <-c.Context().Done():
 	}
+	m.giveUp()
 }
 
 // finish tells when nothing runs any more.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
 	"github.com/packetrpc/packetrpc/runtime/packet"
@@ -42,6 +43,12 @@ type Request struct {
 	// SealTo is the key that the client opens sealed data with; nil is none. Nothing
 	// has proved that the client has it.
 	SealTo *rsa.PublicKey
+	// Resumable: the client acknowledges pushes. ResumeToken is that of the session
+	// that it wants to go on with, whose pushes it has handled up to LastSequence;
+	// the zero Token is none.
+	Resumable    bool
+	ResumeToken  Token
+	LastSequence uint64
 }
 
 // IsRequest reports whether a connection's first packet begins a handshake at
@@ -82,6 +89,10 @@ func ParseRequest(form packet.Form, p *packet.Packet, remote net.Addr) (Request,
 		Plain:       plain,
 		Credentials: Credentials{Username: data.GetUsername(), Password: data.GetPassword(), RemoteAddr: remote},
 		Limits:      data.GetLimits(),
+
+		Resumable:    !plain && data.GetResumable(),
+		ResumeToken:  ParseToken(string(data.GetResumeToken())),
+		LastSequence: data.GetLastSequence(),
 	}
 	if plain {
 		request.Limits = nil
@@ -101,6 +112,13 @@ type Terms struct {
 	Limits *packetrpcv1.Limits
 	// Keepalive is how the connection is kept alive; nil is not at all.
 	Keepalive *packetrpcv1.Keepalive
+	// Resumed: the session is the one that the client wanted to go on with.
+	// ResumeRefused is why it is not.
+	Resumed       bool
+	ResumeRefused string
+	// ResumeWithin is how long the session is kept once its connection is lost; 0 is
+	// not at all.
+	ResumeWithin time.Duration
 	// PublicKey is the key to seal to, in DER; nil is none.
 	PublicKey []byte
 }
@@ -119,6 +137,10 @@ func NewAnswer(form packet.Form, request Request, s *Session, terms Terms) (*pac
 		data.Version = packet.Version
 		data.Limits = terms.Limits
 		data.Keepalive = terms.Keepalive
+		data.Resumed, data.ResumeRefused = terms.Resumed, terms.ResumeRefused
+		if terms.ResumeWithin > 0 {
+			data.ResumeWithin = durationpb.New(terms.ResumeWithin)
+		}
 		data.PublicKey = terms.PublicKey
 	}
 	answer, err := newPacket(form, packet.KindResponse, data)
@@ -154,6 +176,10 @@ type Answer struct {
 	Limits *packetrpcv1.Limits
 	// Keepalive is how the connection is kept alive; nil is not at all.
 	Keepalive *packetrpcv1.Keepalive
+	// Resumed, ResumeRefused and ResumeWithin are as in Terms.
+	Resumed       bool
+	ResumeRefused string
+	ResumeWithin  time.Duration
 	// SealTo is the key to seal to; nil is none. Whose it is the connection must have
 	// proved.
 	SealTo *rsa.PublicKey
@@ -190,7 +216,8 @@ func ParseAnswer(form packet.Form, p *packet.Packet) (Answer, error) {
 	case token == "":
 		return Answer{}, notAnAnswer("it has no token")
 	}
-	answer := Answer{Token: ParseToken(token), ID: ID(data.GetId()), Limits: data.GetLimits(), Keepalive: data.GetKeepalive()}
+	answer := Answer{Token: ParseToken(token), ID: ID(data.GetId()), Limits: data.GetLimits(), Keepalive: data.GetKeepalive(),
+		Resumed: data.GetResumed(), ResumeRefused: data.GetResumeRefused(), ResumeWithin: max(0, data.GetResumeWithin().AsDuration())}
 	if key := data.GetPublicKey(); len(key) > 0 {
 		var err error
 		if answer.SealTo, err = seal.ParsePublicKeyDER(key); err != nil {

@@ -98,7 +98,10 @@ type HandshakeRequest struct {
 	LastSequence uint64 `protobuf:"varint,6,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
 	// The RSA key that the dialling side opens sealed data with: an X.509
 	// SubjectPublicKeyInfo in DER.
-	PublicKey     []byte `protobuf:"bytes,7,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	PublicKey []byte `protobuf:"bytes,7,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// The dialling side acknowledges pushes, and may go on with the session over
+	// another connection.
+	Resumable     bool `protobuf:"varint,8,opt,name=resumable,proto3" json:"resumable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -182,6 +185,13 @@ func (x *HandshakeRequest) GetPublicKey() []byte {
 	return nil
 }
 
+func (x *HandshakeRequest) GetResumable() bool {
+	if x != nil {
+		return x.Resumable
+	}
+	return false
+}
+
 // HandshakeResponse is the data of the answer, whose packet bears the token of
 // the new session.
 type HandshakeResponse struct {
@@ -206,7 +216,10 @@ type HandshakeResponse struct {
 	ResumeRefused string `protobuf:"bytes,9,opt,name=resume_refused,json=resumeRefused,proto3" json:"resume_refused,omitempty"`
 	// The RSA key that the accepting side opens sealed data with: an X.509
 	// SubjectPublicKeyInfo in DER.
-	PublicKey     []byte `protobuf:"bytes,10,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	PublicKey []byte `protobuf:"bytes,10,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// How long the accepting side keeps the session once its connection is lost; none
+	// is not at all.
+	ResumeWithin  *durationpb.Duration `protobuf:"bytes,11,opt,name=resume_within,json=resumeWithin,proto3" json:"resume_within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -307,6 +320,13 @@ func (x *HandshakeResponse) GetResumeRefused() string {
 func (x *HandshakeResponse) GetPublicKey() []byte {
 	if x != nil {
 		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *HandshakeResponse) GetResumeWithin() *durationpb.Duration {
+	if x != nil {
+		return x.ResumeWithin
 	}
 	return nil
 }
@@ -456,7 +476,7 @@ const file_packetrpc_v1_handshake_proto_rawDesc = "" +
 	"\x11ChallengeResponse\x12\x1c\n" +
 	"\tchallenge\x18\x01 \x01(\tR\tchallenge\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x02 \x01(\fR\tpublicKey\"\xf9\x01\n" +
+	"public_key\x18\x02 \x01(\fR\tpublicKey\"\x97\x02\n" +
 	"\x10HandshakeRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1a\n" +
@@ -465,7 +485,8 @@ const file_packetrpc_v1_handshake_proto_rawDesc = "" +
 	"\fresume_token\x18\x05 \x01(\fR\vresumeToken\x12#\n" +
 	"\rlast_sequence\x18\x06 \x01(\x04R\flastSequence\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\a \x01(\fR\tpublicKey\"\xd1\x02\n" +
+	"public_key\x18\a \x01(\fR\tpublicKey\x12\x1c\n" +
+	"\tresumable\x18\b \x01(\bR\tresumable\"\x91\x03\n" +
 	"\x11HandshakeResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12!\n" +
@@ -478,7 +499,8 @@ const file_packetrpc_v1_handshake_proto_rawDesc = "" +
 	"\x0eresume_refused\x18\t \x01(\tR\rresumeRefused\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\n" +
-	" \x01(\fR\tpublicKey\"\xd4\x01\n" +
+	" \x01(\fR\tpublicKey\x12>\n" +
+	"\rresume_within\x18\v \x01(\v2\x19.google.protobuf.DurationR\fresumeWithin\"\xd4\x01\n" +
 	"\x06Limits\x12(\n" +
 	"\x10max_message_size\x18\x01 \x01(\x04R\x0emaxMessageSize\x12$\n" +
 	"\x0emax_open_calls\x18\x02 \x01(\rR\fmaxOpenCalls\x12\x1f\n" +
@@ -515,13 +537,14 @@ var file_packetrpc_v1_handshake_proto_depIdxs = []int32{
 	3, // 0: packetrpc.v1.HandshakeRequest.limits:type_name -> packetrpc.v1.Limits
 	3, // 1: packetrpc.v1.HandshakeResponse.limits:type_name -> packetrpc.v1.Limits
 	4, // 2: packetrpc.v1.HandshakeResponse.keepalive:type_name -> packetrpc.v1.Keepalive
-	5, // 3: packetrpc.v1.Keepalive.interval:type_name -> google.protobuf.Duration
-	5, // 4: packetrpc.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 3: packetrpc.v1.HandshakeResponse.resume_within:type_name -> google.protobuf.Duration
+	5, // 4: packetrpc.v1.Keepalive.interval:type_name -> google.protobuf.Duration
+	5, // 5: packetrpc.v1.Keepalive.timeout:type_name -> google.protobuf.Duration
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_packetrpc_v1_handshake_proto_init() }

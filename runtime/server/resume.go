@@ -1,0 +1,145 @@
+package server
+
+import (
+	"crypto/rsa"
+	"sync"
+	"time"
+
+	"github.com/packetrpc/packetrpc/runtime/conn"
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
+	"github.com/packetrpc/packetrpc/runtime/session"
+)
+
+// bound is what all connections of a session have in common.
+type bound struct {
+	form      packet.Form
+	encrypted bool
+	key       *rsa.PublicKey // that the client has proven to have; nil is none
+}
+
+func (h *handshake) boundTo(request session.Request) bound {
+	_, encrypted := h.opening.TLS()
+	return bound{h.opening.Form(), encrypted, request.Credentials.PublicKey}
+}
+
+// admits tells why a session does not go on over a connection, or returns "".
+func (b bound) admits(other bound) string {
+	switch {
+	case b.form != other.form:
+		return "the session's packets are in the other form"
+	case b.encrypted != other.encrypted:
+		return "the session is an encrypted one, or was not"
+	case b.key != nil && !seal.SameKey(b.key, other.key), b.key == nil && other.key != nil:
+		return "the session is of another key"
+	}
+	return ""
+}
+
+// absence is whether a member is away: its connection is lost, and it may come back.
+type absence struct {
+	mu    sync.Mutex
+	timer *time.Timer // ends the session; nil unless the member is away
+	over  bool        // the session has ended, or ends with its connection
+}
+
+// goesAway lets a member whose connection is lost come back in time, and reports
+// whether it may. An earlier connection changes nothing by its late end.
+func (m *member) goesAway(c *conn.Conn) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.current() != c:
+		return true // it is back already
+	case m.pushes == nil || m.over || !c.Lost() || !m.server.run():
+		m.over = true
+		return false
+	}
+	m.server.options.logger.Debug("packetrpc: away", "client", m.ID(), "name", m.session.Name())
+	m.timer = time.AfterFunc(m.server.options.resumeWithin, m.giveUp)
+	return true
+}
+
+// giveUp ends the session of a member that is away, and lets that of another one end
+// with its connection.
+func (m *member) giveUp() {
+	m.mu.Lock()
+	away := m.timer != nil && !m.over
+	m.over = true
+	if m.timer != nil {
+		m.timer.Stop()
+	}
+	m.mu.Unlock()
+	if away {
+		m.server.workers.Run(func() { // as a hook must not run in the caller's way
+			defer m.server.running.Done()
+			m.server.left(m, m.current(), true)
+		})
+	}
+}
+
+// comesBack makes a connection the one that carries the session, and returns the one
+// before. It reports false when the session has ended.
+func (m *member) comesBack(make func() *conn.Conn) (before *conn.Conn, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over {
+		return nil, false
+	}
+	if m.timer != nil {
+		if m.timer.Stop() {
+			m.timer = nil
+			m.server.running.Done()
+		} else {
+			return nil, false // giveUp is about to end it
+		}
+	}
+	before = m.current()
+	c := make()
+	m.conn.Store(c)
+	m.session.Attach(c)
+	return before, true
+}
+
+// resume lets a session go on over this connection, or tells why it does not.
+func (h *handshake) resume(request session.Request) (enter func(), refused string) {
+	s := h.server
+	known := s.sessions.ByToken(request.ResumeToken.Reveal())
+	if known == nil {
+		return nil, "there is no such session any more"
+	}
+	m := s.registry.byID(string(known.ID()))
+	switch {
+	case m == nil || m.session != known || m.pushes == nil || !request.Resumable:
+		return nil, "the session cannot be resumed"
+	case m.bound.admits(h.boundTo(request)) != "":
+		return nil, m.bound.admits(h.boundTo(request))
+	}
+	terms := h.terms(request)
+	terms.Resumed = true
+	answer, err := session.NewAnswer(h.opening.Form(), request, known, terms)
+	if err != nil {
+		return nil, packetrpc.AsError(err).Message
+	}
+	before, ok := m.comesBack(func() *conn.Conn {
+		m.pushes.Resume(request.LastSequence)
+		return h.newConn(m, request, answer)
+	})
+	if !ok {
+		return nil, "the session has just ended"
+	}
+	before.Close("the session goes on over another connection")
+	s.options.logger.Debug("packetrpc: resumed", "client", m.ID(), "name", m.session.Name(), "address", h.nc.RemoteAddr())
+	return func() { s.readmit(m, m.current()) }, ""
+}
+
+// readmit lets the calls of a client that has come back be handled. The calling
+// goroutine is counted in s.running.
+func (s *Server) readmit(m *member, c *conn.Conn) {
+	defer c.Serve()
+	if s.life.Err() != nil {
+		c.Close(shuttingDown)
+	}
+	s.watch(m, c, true)
+}
