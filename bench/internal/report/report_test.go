@@ -198,8 +198,8 @@ func TestSecurity(t *testing.T) {
 		"| 64 callers, 16 B | CPU µs | 10.0 × | 8.00 × | 0.80 × | no |",
 		"| perhaps | calls/s | 4.00 × (4.00–4.00) | 3.60 × (3.40–4.10) | 0.90 × (0.85–1.02) | within the spread |",
 		"| lost | calls/s | 4.00 × (4.00–4.00) | 2.00 × (1.90–2.10) | 0.50 × (0.47–0.53) | no |",
-		"| packetrpc tls | packetrpc | 64 callers, 16 B | 0.56 × (0.55–0.62) | 1.50 × | – |",
-		"| grpc-go tls | grpc-go | lost | 0.50 × (0.50–0.50) | – | – |",
+		"| packetrpc tls | packetrpc | 64 callers, 16 B | 1.78 × (1.60–1.82) | 1.50 × | – |",
+		"| grpc-go tls | grpc-go | lost | 2.00 × (2.00–2.00) | – | – |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q", want)

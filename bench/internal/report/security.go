@@ -95,15 +95,15 @@ func verdict(kept []float64) string {
 
 func (r Report) writeCosts(b *strings.Builder) {
 	b.WriteString("## What protection costs\n\n")
-	b.WriteString("Each figure as a multiple of that of the contender beside it, which is the same without the protection. " +
-		"More a second is better, and less processor time.\n\n")
-	row(b, "contender", "beside", "cell", "a second", string(measure.CPU), string(measure.ServerCPU))
+	b.WriteString("Each figure as a multiple of that of the contender beside it, which is the same without the protection: " +
+		"the time for each call, message or connect, which is one over their rate, and the processor time. Less is better.\n\n")
+	row(b, "contender", "beside", "cell", "time", string(measure.CPU), string(measure.ServerCPU))
 	row(b, "---", "---", "---", "--:", "--:", "--:")
 	for _, p := range protections() {
 		for _, cell := range r.Plan.Cells {
-			rates := r.ratios(cell.Name, cell.Kind.Columns()[0], p.of, p.base)
-			if len(rates) > 0 {
-				row(b, p.of, p.base, cell.Name, times(rates),
+			slower := r.ratios(cell.Name, cell.Kind.Columns()[0], p.base, p.of)
+			if len(slower) > 0 {
+				row(b, p.of, p.base, cell.Name, times(slower),
 					times(r.ratios(cell.Name, measure.CPU, p.of, p.base)),
 					times(r.ratios(cell.Name, measure.ServerCPU, p.of, p.base)))
 			}
