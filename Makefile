@@ -135,3 +135,7 @@ bench: ## Compare with other frameworks, and write docs/benchmarks (up to 45 min
 .PHONY: bench-quick
 bench-quick: ## The same in minutes: fewer cells, shorter, into bench/out
 	@cd bench && $(GO) run . -quick
+
+.PHONY: bench-security
+bench-security: ## Measure what encryption and sealing cost, into docs/benchmarks/security (minutes)
+	@cd bench && $(GO) run . -security

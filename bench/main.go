@@ -43,20 +43,24 @@ func run(ctx context.Context, arguments []string) error {
 func compare(ctx context.Context, arguments []string) error {
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	quick := flags.Bool("quick", false, "take the cells that say most, in minutes")
+	security := flags.Bool("security", false, "take other cells: what encryption, sealing and passwords cost")
 	cells := flags.String("cells", "", "take only cells whose names match this `pattern`")
 	contenders := flags.String("contenders", "", "take only contenders whose names match this `pattern`")
 	rounds := flags.Int("rounds", 0, "`number` of rounds, if not the usual one")
 	span := flags.Duration("span", 0, "how long each job measures, if not as usual")
 	list := flags.Bool("list", false, "list the cells and the contenders")
 	render := flags.String("render", "", "measure nothing: write the report in this `folder` anew from the samples there")
-	out := flags.String("out", "", "`folder` of the report; \"\" is docs/benchmarks, or with -quick bench/out")
+	out := flags.String("out", "", "`folder` of the report; \"\" is docs/benchmarks, with -security the folder security in it, and with -quick bench/out")
 	_ = flags.Parse(arguments) // which ends the process on errors
 	if *render != "" {
 		return writeAnew(*render)
 	}
 
 	plan := suite.Full()
-	if *quick {
+	switch {
+	case *security:
+		plan = suite.Security()
+	case *quick:
 		plan = suite.Quick()
 	}
 	if *rounds > 0 {
@@ -86,7 +90,7 @@ func compare(ctx context.Context, arguments []string) error {
 		Began:   began,
 		Took:    time.Since(began),
 	}
-	folder := folderFor(*out, *quick)
+	folder := folderFor(*out, *quick, plan)
 	if err := r.Save(folder); err != nil {
 		return err
 	}
@@ -111,14 +115,14 @@ func write(r report.Report, folder string) error {
 }
 
 // folderFor returns where the report goes; the process runs in bench/.
-func folderFor(out string, quick bool) string {
+func folderFor(out string, quick bool, plan suite.Plan) string {
 	switch {
 	case out != "":
 		return out
 	case quick:
 		return "out"
 	}
-	return filepath.Join("..", "docs", "benchmarks")
+	return filepath.Join("..", "docs", "benchmarks", plan.Name)
 }
 
 // commandLine returns how this run can be repeated, without the folder of its

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
@@ -117,8 +118,65 @@ func TestHandshake(t *testing.T) {
 			if key == nil && seen != nil || key != nil && !seal.SameKey(seen, &key.PublicKey) {
 				t.Error("the server sees another key than the client's")
 			}
-			if got.client.Version != tls.VersionTLS13 || got.client.DidResume || got.client.NegotiatedProtocol != "" || got.server.ServerName != "" {
+			if got.client.Version != tls.VersionTLS13 || got.client.DidResume || got.client.NegotiatedProtocol != "packetrpc" || got.server.ServerName != "" {
 				t.Errorf("the connection is %+v", got.client)
+			}
+		})
+	}
+}
+
+// Other programs, which do not name the protocol, are shown the key itself, and ours a
+// key that it vouches for.
+func TestWhichKeyIsShown(t *testing.T) {
+	config := clientTLS(t, seal.PinKey(&serverKey().PublicKey), nil)
+	ours := shake(t, serverTLS(t, serverKey()), config)
+	if len(ours.client.PeerCertificates) != 2 || ours.client.PeerCertificates[0].PublicKeyAlgorithm != x509.ECDSA {
+		t.Errorf("ours are shown %d certificates", len(ours.client.PeerCertificates))
+	}
+	config.NextProtos = nil
+	others := shake(t, serverTLS(t, serverKey()), config)
+	if others.clientErr != nil || len(others.client.PeerCertificates) != 1 || others.client.PeerCertificates[0].PublicKeyAlgorithm != x509.RSA {
+		t.Errorf("others are shown %d certificates, %v", len(others.client.PeerCertificates), others.clientErr)
+	}
+}
+
+// A key is vouched for by the key that has signed for it, and by none that is merely
+// shown beside it. Certificates of authorities vouch for nobody.
+func TestForgedDelegation(t *testing.T) {
+	genuine, err := serverTLS(t, serverKey()).GetCertificate(&tls.ClientHelloInfo{SupportedProtos: []string{"packetrpc"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	impostor, err := serverTLS(t, clientKey()).GetCertificate(&tls.ClientHelloInfo{SupportedProtos: []string{"packetrpc"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, err := x509.ParseCertificate(genuine.Certificate[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	quick, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	unmarked, err := x509.CreateCertificate(rand.Reader, template, owner, quick.Public(), serverKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin := seal.PinKey(&serverKey().PublicKey)
+	for name, shown := range map[string]tls.Certificate{
+		"signed by another key":      {Certificate: [][]byte{impostor.Certificate[0], genuine.Certificate[1]}, PrivateKey: impostor.PrivateKey},
+		"of another key":             *impostor,
+		"not marked":                 {Certificate: [][]byte{unmarked, genuine.Certificate[1]}, PrivateKey: quick},
+		"without its owner":          {Certificate: genuine.Certificate[:1], PrivateKey: genuine.PrivateKey},
+		"without the delegated key":  {Certificate: genuine.Certificate, PrivateKey: impostor.PrivateKey},
+		"owner first, without a key": {Certificate: [][]byte{genuine.Certificate[1], genuine.Certificate[0]}, PrivateKey: clientKey()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{shown}, NextProtos: []string{"packetrpc"}}
+			if got := shake(t, config, clientTLS(t, pin, nil)); got.clientErr == nil {
+				t.Error("the client trusts it")
 			}
 		})
 	}
@@ -127,7 +185,11 @@ func TestHandshake(t *testing.T) {
 func TestCertificate(t *testing.T) {
 	certificates := make(map[string]bool)
 	for range 3 {
-		leaf, err := x509.ParseCertificate(serverTLS(t, serverKey()).Certificates[0].Certificate[0])
+		made, err := seal.Certificate(serverKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf, err := x509.ParseCertificate(made.Certificate[0])
 		if err != nil {
 			t.Fatal(err)
 		}

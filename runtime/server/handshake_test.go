@@ -276,8 +276,10 @@ func TestAuthenticator(t *testing.T) {
 		}
 		nc.ends()
 	})
-	if n := srv.Count(); n != 0 {
-		t.Errorf("%d clients are connected", n)
+	for began := time.Now(); srv.Count() > 0; time.Sleep(time.Millisecond) {
+		if time.Since(began) > patience {
+			t.Fatalf("%d clients are connected", srv.Count())
+		}
 	}
 }
 

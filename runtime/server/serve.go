@@ -44,6 +44,10 @@ func (s *Server) serve(ctx context.Context, listener net.Listener, name string) 
 		return err
 	}
 	if !s.track(listener) {
+		if ctx.Err() != nil { // which has ended the server just before this
+			<-s.ended
+			return nil
+		}
 		return ErrServerClosed
 	}
 	defer s.untrack(listener)

@@ -34,6 +34,8 @@ type Info struct {
 	PerCaller bool
 	// NoCalls is set where connections are Windowers: no call API.
 	NoCalls bool
+	// Secure is set where what is protected is compared, and not with all others.
+	Secure bool
 }
 
 // Settings is what a cell asks of both ends.
@@ -136,6 +138,11 @@ func All() []Contender {
 		ttrpcContender{},
 		netRPC{},
 		natsRequest{},
+		packetrpcContender{form: binaryForm, security: security{tls: true}},
+		packetrpcContender{form: binaryForm, security: security{tls: true, password: true}},
+		packetrpcContender{form: binaryForm, security: security{tls: true, sealed: true}},
+		packetrpcContender{form: binaryForm, security: security{sealed: true}},
+		grpcGo{tls: true},
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +21,12 @@ func connect(t *testing.T, c contender.Contender, settings contender.Settings) (
 	if err != nil {
 		t.Fatal(err)
 	}
+	return connectOver(t, c, listener, settings)
+}
+
+// connectOver does so over a listener.
+func connectOver(t *testing.T, c contender.Contender, listener net.Listener, settings contender.Settings) (contender.Server, contender.Conn) {
+	t.Helper()
 	server, err := c.Start(listener, settings)
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +75,71 @@ func TestEcho(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a contender protects cannot be read on its way, and what it does not can.
+func TestProtection(t *testing.T) {
+	forEach(t, func(t *testing.T, c contender.Contender) {
+		inner, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tap := &tap{Listener: inner}
+		_, conn := connectOver(t, c, tap, contender.Settings{})
+		data := []byte("one two three four five six seven eight")
+		if _, err := conn.Echo(t.Context(), data); err != nil {
+			t.Fatal(err)
+		}
+		heard := tap.heard()
+		if len(heard) == 0 && !c.Info().Secure {
+			t.Skip("listens by itself")
+		}
+		if len(heard) == 0 {
+			t.Fatal("nothing was heard")
+		}
+		for _, secret := range [][]byte{data, []byte(base64.StdEncoding.EncodeToString(data))} {
+			if c.Info().Secure && bytes.Contains(heard, secret) {
+				t.Errorf("what was sent can be read: %q", secret)
+			}
+		}
+		if !c.Info().Secure && !strings.Contains(c.Info().Name, "JSON") && !bytes.Contains(heard, data) {
+			t.Errorf("the data is not among the %d bytes that were sent", len(heard))
+		}
+	})
+}
+
+// tap is a listener that notes what its connections are sent.
+type tap struct {
+	net.Listener
+	mu    sync.Mutex
+	bytes []byte
+}
+
+func (t *tap) Accept() (net.Conn, error) {
+	conn, err := t.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &tapped{conn, t}, nil
+}
+
+func (t *tap) heard() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return bytes.Clone(t.bytes)
+}
+
+type tapped struct {
+	net.Conn
+	tap *tap
+}
+
+func (c *tapped) Read(buffer []byte) (int, error) {
+	n, err := c.Conn.Read(buffer)
+	c.tap.mu.Lock()
+	defer c.tap.mu.Unlock()
+	c.tap.bytes = append(c.tap.bytes, buffer[:n]...)
+	return n, err
 }
 
 func TestConcurrentEcho(t *testing.T) {

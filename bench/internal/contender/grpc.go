@@ -2,25 +2,43 @@ package contender
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	echov1 "github.com/packetrpc/packetrpc/bench/gen/echo/v1"
 )
 
 // grpcGo is google.golang.org/grpc.
-type grpcGo struct{}
-
-func (grpcGo) Info() Info {
-	return Info{Name: "grpc-go", Kind: Peer, Module: "google.golang.org/grpc", About: "`grpc.NewServer()` and `grpc.NewClient()` without TLS"}
+type grpcGo struct {
+	tls bool
 }
 
-func (grpcGo) Start(listener net.Listener, settings Settings) (Server, error) {
+func (g grpcGo) Info() Info {
+	info := Info{Name: "grpc-go", Kind: Peer, Module: "google.golang.org/grpc", About: "`grpc.NewServer()` and `grpc.NewClient()` without TLS"}
+	if g.tls {
+		info.Name += " tls"
+		info.About = "the same with `credentials.NewTLS`, TLS 1.3, and a certificate made from packetrpc's key, which is the client's only root"
+		info.Secure = true
+	}
+	return info
+}
+
+func (g grpcGo) Start(listener net.Listener, settings Settings) (Server, error) {
 	var options []grpc.ServerOption
+	if g.tls {
+		id, err := sharedIdentity()
+		if err != nil {
+			return nil, err
+		}
+		config := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{id.certificate}}
+		options = append(options, grpc.Creds(credentials.NewTLS(config)))
+	}
 	if settings.MaxMessage > 0 {
 		options = append(options, grpc.MaxRecvMsgSize(settings.MaxMessage), grpc.MaxSendMsgSize(settings.MaxMessage))
 	}
@@ -31,8 +49,16 @@ func (grpcGo) Start(listener net.Listener, settings Settings) (Server, error) {
 	return s, nil
 }
 
-func (grpcGo) Dial(_ context.Context, address string, settings Settings) (Conn, error) {
-	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+func (g grpcGo) Dial(_ context.Context, address string, settings Settings) (Conn, error) {
+	transport := insecure.NewCredentials()
+	if g.tls {
+		id, err := sharedIdentity()
+		if err != nil {
+			return nil, err
+		}
+		transport = credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, RootCAs: id.roots})
+	}
+	options := []grpc.DialOption{grpc.WithTransportCredentials(transport)}
 	if settings.MaxMessage > 0 {
 		options = append(options, grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(settings.MaxMessage), grpc.MaxCallSendMsgSize(settings.MaxMessage)))

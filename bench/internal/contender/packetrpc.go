@@ -27,7 +27,8 @@ const (
 // packetrpcContender is this project, with generated stubs and all that is on by
 // default: tokens, limits, credit, deadlines, keepalive.
 type packetrpcContender struct {
-	form form
+	form     form
+	security security
 }
 
 func (c packetrpcContender) Info() Info {
@@ -36,21 +37,29 @@ func (c packetrpcContender) Info() Info {
 		inlineForm: "the same with an rpc that is declared `non_blocking`",
 		jsonForm:   "the same with `client.WithJSON()`",
 	}
+	name, protected := c.security.suffix()
 	return Info{
-		Name:   string(c.form),
+		Name:   string(c.form) + name,
 		Kind:   Ours,
 		Module: "github.com/packetrpc/packetrpc",
-		About:  about[c.form],
+		About:  about[c.form] + protected,
+		Secure: c.security != security{},
 	}
 }
 
 func (c packetrpcContender) Start(listener net.Listener, settings Settings) (Server, error) {
-	var options []server.Option
+	options, release, err := c.security.serverOptions()
+	if err != nil {
+		return nil, err
+	}
 	if settings.MaxMessage > 0 {
 		options = append(options, server.WithMaxMessageSize(settings.MaxMessage))
 	}
-	s := &packetrpcServer{Server: server.New(options...), served: make(chan error, 1)}
+	s := &packetrpcServer{Server: server.New(options...), release: release, served: make(chan error, 1)}
 	echov1packetrpc.RegisterEchoServiceHandler(s, packetrpcHandler{})
+	if c.security.sealed {
+		packetrpc.HandleUnary(s, sealedEcho(), packetrpcHandler{}.Echo)
+	}
 	for _, action := range packetrpcActions(settings.Actions) {
 		packetrpc.HandleUnary(s, action, packetrpcHandler{}.Echo)
 	}
@@ -64,7 +73,14 @@ func (c packetrpcContender) Dial(ctx context.Context, address string, settings S
 	conn := &packetrpcConn{inline: c.form == inlineForm, actions: packetrpcActions(settings.Actions)}
 	handlers := new(packetrpc.Handlers)
 	echov1packetrpc.RegisterEchoEventsHandler(handlers, packetrpcEvents{notified: &conn.notified})
-	options := []client.Option{client.WithHandlers(handlers)}
+	options, err := c.security.clientOptions()
+	if err != nil {
+		return nil, err
+	}
+	options = append(options, client.WithHandlers(handlers))
+	if c.security.sealed {
+		conn.sealed = sealedEcho()
+	}
 	if c.form == jsonForm {
 		options = append(options, client.WithJSON())
 	}
@@ -83,13 +99,14 @@ func (c packetrpcContender) Dial(ctx context.Context, address string, settings S
 // packetrpcServer is a Server and a Pusher.
 type packetrpcServer struct {
 	*server.Server
-	stop   context.CancelFunc
-	served chan error
+	stop    context.CancelFunc
+	release func() error
+	served  chan error
 }
 
 func (s *packetrpcServer) Stop() error {
 	s.stop()
-	return <-s.served
+	return errors.Join(<-s.served, s.release())
 }
 
 func (s *packetrpcServer) Ask(ctx context.Context, data []byte) ([]byte, error) {
@@ -198,6 +215,7 @@ type packetrpcConn struct {
 	client   *client.Client
 	echo     echov1packetrpc.EchoServiceClient
 	inline   bool
+	sealed   *packetrpc.Spec // what Echo calls; nil is the action of that name
 	actions  []*packetrpc.Spec
 	notified atomic.Int64
 }
@@ -206,6 +224,9 @@ func (c *packetrpcConn) Close() error    { return c.client.Close() }
 func (c *packetrpcConn) Notified() int64 { return c.notified.Load() }
 
 func (c *packetrpcConn) Echo(ctx context.Context, data []byte) ([]byte, error) {
+	if c.sealed != nil {
+		return c.echoBy(ctx, c.sealed, data)
+	}
 	if c.inline {
 		reply, err := c.echo.EchoInline(ctx, &echov1.EchoInlineRequest{Data: data})
 		return reply.GetData(), err
@@ -215,7 +236,11 @@ func (c *packetrpcConn) Echo(ctx context.Context, data []byte) ([]byte, error) {
 }
 
 func (c *packetrpcConn) EchoBy(ctx context.Context, action int, data []byte) ([]byte, error) {
-	reply, err := packetrpc.CallUnary[echov1.EchoResponse](ctx, c.client, c.actions[action], &echov1.EchoRequest{Data: data})
+	return c.echoBy(ctx, c.actions[action], data)
+}
+
+func (c *packetrpcConn) echoBy(ctx context.Context, spec *packetrpc.Spec, data []byte) ([]byte, error) {
+	reply, err := packetrpc.CallUnary[echov1.EchoResponse](ctx, c.client, spec, &echov1.EchoRequest{Data: data})
 	return reply.GetData(), err
 }
 

@@ -137,7 +137,7 @@ func (s *Server) Stop() error {
 	return errors.Join(err, s.command.Wait())
 }
 
-// Serve is the work of a server process. It ends with its input.
+// Serve is the work of a server process. It stops the server and ends with its input.
 func Serve(name string, input io.Reader, output io.Writer) error {
 	c, ok := contender.Find(name)
 	if !ok {
@@ -148,7 +148,7 @@ func Serve(name string, input io.Reader, output io.Writer) error {
 	for {
 		var order Order
 		if err := orders.Decode(&order); errors.Is(err, io.EOF) {
-			return nil // ending the process ends the server
+			return stop(running)
 		} else if err != nil {
 			return err
 		}
@@ -176,6 +176,15 @@ func start(c contender.Contender, settings contender.Settings) (contender.Server
 	address := listener.Addr().String()
 	server, err := c.Start(listener, settings)
 	return server, address, err
+}
+
+// stop stops a server, which is nil if none was started: it may have files to
+// remove.
+func stop(server contender.Server) error {
+	if server == nil {
+		return nil
+	}
+	return server.Stop()
 }
 
 // obey carries out any order but Start.

@@ -54,11 +54,15 @@ func (r Report) Write(folder string) error {
 // markdown returns the report.
 func (r Report) markdown(bars []plot) string {
 	var b strings.Builder
-	b.WriteString("# Benchmarks\n\n")
-	b.WriteString("Written by `bench`; [README.md](README.md) tells how and what the figures mean. Only ratios within one report count.\n\n")
+	title, readme, judge := "# Benchmarks", "README.md", r.writeGoals
+	if r.Plan.Name == suite.SecurityName {
+		title, readme, judge = "# Benchmarks of security", "../README.md", r.writeSecurity
+	}
+	b.WriteString(title + "\n\n")
+	fmt.Fprintf(&b, "Written by `bench`; [README.md](%s) tells how and what the figures mean. Only ratios within one report count.\n\n", readme)
 	r.writeMachine(&b)
 	r.writeContenders(&b)
-	r.writeGoals(&b)
+	judge(&b)
 	for _, p := range bars {
 		fmt.Fprintf(&b, "![%s](%s)\n\n", p.title, p.file)
 	}

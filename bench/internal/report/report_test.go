@@ -163,6 +163,58 @@ func TestSweeps(t *testing.T) {
 	}
 }
 
+// secured is a report of security with made-up figures: with TLS at both, packetrpc
+// keeps its lead in one cell, in one of three rounds of another, and not in a third.
+func secured() report.Report {
+	cells := []measure.Cell{
+		{Name: suite.UnaryName(64, 1, 16), Kind: measure.Unary},
+		{Name: "perhaps", Kind: measure.Unary},
+		{Name: "lost", Kind: measure.Unary},
+	}
+	r := report.Report{Plan: suite.Plan{Name: suite.SecurityName, Cells: cells}, Results: new(suite.Results)}
+	for _, name := range []string{"packetrpc", "grpc-go", "packetrpc tls", "grpc-go tls"} {
+		r.Plan.Contenders = append(r.Plan.Contenders, contender.Info{Name: name})
+	}
+	for i, encrypted := range [][]float64{{450, 440, 500}, {340, 360, 410}, {200, 210, 190}} {
+		for name, rates := range map[string][]float64{
+			"packetrpc": {800, 800, 800}, "grpc-go": {200, 200, 200},
+			"packetrpc tls": encrypted, "grpc-go tls": {100, 100, 100},
+		} {
+			add(r.Results, cells[i].Name, name, measure.CallsPerSecond, rates...)
+		}
+	}
+	add(r.Results, cells[0].Name, "packetrpc", measure.CPU, 2)
+	add(r.Results, cells[0].Name, "packetrpc tls", measure.CPU, 3)
+	add(r.Results, cells[0].Name, "grpc-go", measure.CPU, 20)
+	add(r.Results, cells[0].Name, "grpc-go tls", measure.CPU, 24)
+	return r
+}
+
+func TestSecurity(t *testing.T) {
+	text := written(t, secured(), t.TempDir())
+	for _, want := range []string{
+		"[README.md](../README.md)",
+		"| 64 callers, 16 B | calls/s | 4.00 × (4.00–4.00) | 4.50 × (4.40–5.00) | 1.12 × (1.10–1.25) | yes |",
+		"| 64 callers, 16 B | CPU µs | 10.0 × | 8.00 × | 0.80 × | no |",
+		"| perhaps | calls/s | 4.00 × (4.00–4.00) | 3.60 × (3.40–4.10) | 0.90 × (0.85–1.02) | within the spread |",
+		"| lost | calls/s | 4.00 × (4.00–4.00) | 2.00 × (1.90–2.10) | 0.50 × (0.47–0.53) | no |",
+		"| packetrpc tls | packetrpc | 64 callers, 16 B | 1.78 × (1.60–1.82) | 1.50 × | – |",
+		"| grpc-go tls | grpc-go | lost | 2.00 × (2.00–2.00) | – | – |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	for _, unwanted := range []string{"## The figures to reach", "NaN", "| packetrpc sealed |"} {
+		if strings.Contains(text, unwanted) {
+			t.Errorf("the report has %q", unwanted)
+		}
+	}
+	if t.Failed() {
+		t.Logf("the report is:\n%s", text)
+	}
+}
+
 // A full run tells every figure to reach.
 func TestGoalsAreMeasured(t *testing.T) {
 	plan, results := suite.Full(), new(suite.Results)
@@ -186,7 +238,7 @@ func TestGoalsAreMeasured(t *testing.T) {
 
 // What a run has saved yields the same report and the same plots.
 func TestRender(t *testing.T) {
-	for name, r := range map[string]report.Report{"sample": sample(), "sweeps": swept()} {
+	for name, r := range map[string]report.Report{"sample": sample(), "sweeps": swept(), "security": secured()} {
 		first, again := t.TempDir(), t.TempDir()
 		if err := r.Save(first); err != nil {
 			t.Fatal(err)

@@ -18,6 +18,8 @@ import (
 
 // A Plan is a run.
 type Plan struct {
+	// Name tells a plan that is no part of the whole comparison, which has none.
+	Name       string `json:",omitempty"`
 	Cells      []measure.Cell
 	Contenders []contender.Info
 	Rounds     int

@@ -73,6 +73,36 @@ func TestQuickCells(t *testing.T) {
 	}
 }
 
+// Every column of every cell of security has a figure for everybody in it.
+func TestSecurityCells(t *testing.T) {
+	plan := small(t, suite.Security(), "")
+	results, err := plan.Run(t.Context(), new(bytes.Buffer))
+	if err != nil || len(results.Failures) > 0 {
+		t.Fatalf("error %v, failures %q", err, results.Failures)
+	}
+	for _, cell := range plan.Cells {
+		if len(cell.Only) < 2 {
+			t.Errorf("%s: compares %q, want two at least", cell.Name, cell.Only)
+		}
+		for _, name := range cell.Only {
+			for _, metric := range cell.Kind.Columns() {
+				if got := results.Samples(cell.Name, name, metric); len(got) != 1 {
+					t.Errorf("%s, %s: got %v for %s, want one figure", cell.Name, name, got, metric)
+				}
+			}
+		}
+	}
+}
+
+// Whoever encrypts, seals or asks for passwords is compared apart from the others.
+func TestSecureContenders(t *testing.T) {
+	for _, info := range suite.Full().Contenders {
+		if info.Secure {
+			t.Errorf("%s is among all others", info.Name)
+		}
+	}
+}
+
 // The ends of each sweep have figures for everybody in it, with at most ten
 // connections.
 func TestSweeps(t *testing.T) {
@@ -109,6 +139,9 @@ func TestEstimates(t *testing.T) {
 	if got := suite.Quick().Estimate(); got > 10*time.Minute {
 		t.Errorf("the quick run takes up to %v", got)
 	}
+	if got := suite.Security().Estimate(); got > 10*time.Minute {
+		t.Errorf("the run for security takes up to %v", got)
+	}
 }
 
 // A contender that lacks what a cell needs is left out, and that is no failure.
@@ -131,7 +164,7 @@ func TestUnsupported(t *testing.T) {
 
 // The figures to reach and the plots find their cells by name.
 func TestNamesAreUnique(t *testing.T) {
-	for _, plan := range []suite.Plan{suite.Full(), suite.Quick()} {
+	for _, plan := range []suite.Plan{suite.Full(), suite.Quick(), suite.Security()} {
 		seen := make(map[string]bool)
 		for _, cell := range plan.Cells {
 			if seen[cell.Name] {
