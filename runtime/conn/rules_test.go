@@ -545,3 +545,18 @@ func TestRequestsWithoutID(t *testing.T) {
 		r.fresh()
 	}
 }
+
+// Who sends a kind that nobody knows is told so, in words that do not depend on how
+// this side remembers it.
+func TestUnknownKinds(t *testing.T) {
+	for form, kind := range map[packet.Form]packet.Kind{packet.Binary: 77, packet.JSON: packet.KindUnknown} {
+		r := newRaw(t, form, false, nil)
+		id := r.newID()
+		p := r.request(id, hold, "x")
+		p.Kind = kind
+		r.send(p)
+		if got := r.wantError(id, packetrpc.CodeUnimplemented); strings.Contains(got.Message, "kind_") {
+			t.Errorf("%v: %s", form, got.Message)
+		}
+	}
+}
