@@ -316,7 +316,11 @@ func (c *Conn) decodeRequest(data []byte, request proto.Message, with *callSeal)
 		return packetrpc.AsError(err)
 	}
 	if err := packet.UnmarshalMessage(c.form, data, request); err != nil {
-		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the data is no %s: %w", request.ProtoReflect().Descriptor().FullName(), err)
+		name := request.ProtoReflect().Descriptor().FullName()
+		if with != nil { // what is wrong in the data may be what was sealed, and the error is not
+			return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the sealed data is no %s", name)
+		}
+		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the data is no %s: %w", name, err)
 	}
 	return nil
 }

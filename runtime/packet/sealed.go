@@ -2,7 +2,7 @@ package packet
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 )
 
 // AppendSealed appends sealed data, which is ASCII text, as the data of a packet of
@@ -24,7 +24,8 @@ func ParseSealed(form Form, data []byte) ([]byte, error) {
 	}
 	var text *string
 	if err := json.Unmarshal(data, &text); err != nil || text == nil {
-		return nil, fmt.Errorf("sealed data is a JSON string, not %.20q", data)
+		// What it is instead is not shown: it may be what should have been sealed.
+		return nil, errors.New("sealed data is a JSON string, and this is not")
 	}
 	return []byte(*text), nil
 }

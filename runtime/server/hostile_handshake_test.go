@@ -72,6 +72,7 @@ func credentialRows() []hostile {
 		{name: "username that is not UTF-8", attack: shakesWith("{\"username\":\"\xff\"}"), want: said{"invalid_argument", "malformed packet: not UTF-8"}},
 		{name: "binary username that is not UTF-8", attack: sendsBinary(invalid([]byte{8, 1, 18, 1, 0xff})), want: said{"invalid_argument", "invalid UTF-8"}},
 		{name: "data of a handshake that is a list", attack: shakesWith(`[1,2]`), want: said{"invalid_argument", "the handshake's data"}},
+		{name: "password that is a number", attack: shakesWith(`{"username":"eve","password":` + secretNumber + `}`), want: said{"invalid_argument", `the handshake's data: it is not of the form {"username":"NAME","password":"PASSWORD"}, with strings`}},
 		{name: "unknown user", at: guarded, attack: shakesWith(`{"username":"nobody","password":"x"}`), want: said{"unauthenticated", "the name or the password is wrong"}},
 		{name: "wrong password", at: guarded, attack: shakesWith(`{"username":"boss","password":"x"}`), want: said{"unauthenticated", "the name or the password is wrong"}},
 		{name: "no password", at: guarded, attack: shakesWith(`{"username":"boss"}`), want: said{"unauthenticated", "the name or the password is wrong"}},
@@ -228,7 +229,7 @@ func sealedHandshakes() []hostile {
 			attack: func(a *attacker) said {
 				nc := a.connect()
 				asksChallenge(nc)
-				nc.write(`{"action":"handShake","sealed":true,"data":{"version":1}}`)
+				nc.write(`{"action":"handShake","sealed":true,"data":{"password":"secret"}}`)
 				return hears(nc)
 			}},
 		{name: "sealed handshake to a server without a key", want: said{precondition, "this server has no key to seal to (server.WithKey)"},

@@ -67,6 +67,9 @@ func sealedRows() []hostile {
 		{name: "JWE of another action", attack: sendsSealed(change("act", "bank.Bank/Look")), want: said{precondition, `the data was sealed for action "bank.Bank/Look", not "bank.Bank/Safe"`}},
 		{name: "JWE of yesterday", attack: sendsSealed(change("iat", time.Now().Add(-24*time.Hour).Unix())), want: said{precondition, "within 2m0s"}},
 		{name: "JWE with a time beyond all numbers", attack: sendsSealed(change("iat", 1e300)), want: said{argument, `"iat" in the header of the sealed data is no whole number`}},
+		{name: "JWE of a message of another type", attack: sendsSealed(func(s *sealer) string {
+			return s.forge(&k.server.PublicKey, secretNumber, nil)
+		}), want: said{argument, "the sealed data is no google.protobuf.StringValue"}},
 		{name: "JWE that is sent twice", attack: func(a *attacker) said {
 			s := a.sealer(true)
 			spoilt := s.forge(&k.server.PublicKey, `{"no":"text"}`, nil) // so that no handler runs

@@ -48,6 +48,9 @@ const (
 
 const usualMemory = 16 << 20
 
+// secretNumber is a secret that has the wrong type.
+const secretNumber = "7355608"
+
 // The attackers have addresses of their own, which only Linux gives them without being
 // asked to: hence the build constraint of these files.
 
@@ -89,6 +92,9 @@ func (h hostile) run(a *attacker) {
 	got := h.attack(a)
 	if got.status != h.want.status || !strings.Contains(got.text, h.want.text) {
 		a.Errorf("got  %s: %s\nwant %s: %s", got.status, got.text, h.want.status, h.want.text)
+	}
+	if strings.Contains(got.text, "secret") || strings.Contains(got.text, secretNumber) {
+		a.Errorf("a secret is shown: %s", got.text)
 	}
 	if !h.shutsOut { // and now that all the attacker's connections are there
 		if err := a.stage.visit(a.Context()); err != nil {
