@@ -2,7 +2,6 @@ package conn
 
 import (
 	"crypto/subtle"
-	"errors"
 	"io"
 	"time"
 
@@ -310,10 +309,6 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 	return nil
 }
 
-// errSealedInside stands for what is wrong with a sealed message: an error travels in
-// clear.
-var errSealedInside = errors.New("what is wrong is not told, as the data was sealed")
-
 // decodeRequest opens and unmarshals a message that the caller sent.
 func (c *Conn) decodeRequest(data []byte, request proto.Message, with *callSeal) *packetrpc.Error {
 	data, err := with.open(c.form, data)
@@ -321,10 +316,11 @@ func (c *Conn) decodeRequest(data []byte, request proto.Message, with *callSeal)
 		return packetrpc.AsError(err)
 	}
 	if err := packet.UnmarshalMessage(c.form, data, request); err != nil {
-		if with != nil {
-			err = errSealedInside
+		name := request.ProtoReflect().Descriptor().FullName()
+		if with != nil { // what is wrong in the data may be what was sealed, and the error is not
+			return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the sealed data is no %s", name)
 		}
-		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the data is no %s: %w", request.ProtoReflect().Descriptor().FullName(), err)
+		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the data is no %s: %w", name, err)
 	}
 	return nil
 }

@@ -26,6 +26,9 @@ const (
 	maxHeld = 64 << 20
 	// minPartsMax is how much of incomplete messages may wait for their rest.
 	minPartsMax = 16 << 20
+	// maxParts is how much all incomplete messages may have together: more than
+	// hundreds of calls send at once before they need credit.
+	maxParts = 256 << 20
 	// maxEnvelope is what a packet may hold besides its message when it is taken:
 	// more than this side's packets ever do.
 	maxEnvelope = 128 << 10

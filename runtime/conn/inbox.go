@@ -52,8 +52,8 @@ func newInbox(lender *Workers, a *account, window int, grant func(int)) *inbox {
 }
 
 // put adds a packet's data to the inbox: a message, or a part of one. It returns
-// an error when the sender had no credit, or the message is larger than limit;
-// the packet is then the caller's to account for.
+// an error when the sender had no credit, the message is larger than limit, or too
+// many messages are incomplete; the packet is then the caller's to account for.
 func (b *inbox) put(p *packet.Packet, limit int) *packetrpc.Error {
 	data, charge := p.Data, packetCost(p)
 	b.mu.Lock()
@@ -65,6 +65,12 @@ func (b *inbox) put(p *packet.Packet, limit int) *packetrpc.Error {
 	if err := b.admit(max(len(data), int(min(p.MessageSize, maxWindow))), charge, limit); err != nil {
 		b.mu.Unlock()
 		return err
+	}
+	if p.More {
+		if err := b.account.addPart(b, len(data)); err != nil {
+			b.mu.Unlock()
+			return err
+		}
 	}
 	switch {
 	case p.More:
@@ -134,6 +140,7 @@ func (b *inbox) progress() {
 
 // putWhole turns the parts into a message.
 func (b *inbox) putWhole(data []byte, charge int) {
+	b.account.dropParts(b.part.size())
 	b.part.add(b.lender, data, 0)
 	size := b.part.size()
 	b.filled.addBig(b.lender, b.part)
@@ -186,6 +193,7 @@ func (b *inbox) finish(end error) {
 		return
 	}
 	b.end = end
+	b.account.dropParts(b.part.size())
 	b.part.giveBack(b.lender)
 	b.part, b.reserved = nil, 0
 	b.mu.Unlock()

@@ -51,27 +51,29 @@ func OpenEncrypted(nc net.Conn, config *tls.Config, form packet.Form, workers *W
 // they begin a TLS handshake, it shakes hands with config, unless that is nil.
 // When they are nothing that packetrpc speaks, it has told the other side so in a
 // line, and returns an [*packetrpc.Error] of [packetrpc.CodeInvalidArgument].
+//
+// With an error it returns the Opening as far as it has come, by which the other
+// side can be told; one whose form is not known yet speaks JSON, which a person can
+// read.
 func Accept(nc net.Conn, config *tls.Config, workers *Workers) (*Opening, error) {
-	o := &Opening{nc: nc, in: newReader(nc, workers, packet.Binary)}
+	o := &Opening{nc: nc, form: packet.JSON, in: newReader(nc, workers, packet.JSON)}
 	if err := o.in.fill(); err != nil {
-		return nil, openingError(err)
+		return o, openingError(err)
 	}
 	if o.in.unread()[0] == tlsHandshake && config != nil {
 		if err := o.acceptTLS(config); err != nil {
-			return nil, err
+			return o, err
 		}
 	}
 	switch first := o.in.unread()[0]; {
 	case strings.IndexByte("{ \t\r\n", first) >= 0:
-		o.form = packet.JSON
-		o.in.splitter = newSplitter(packet.JSON)
 		return o, nil
 	case first == packet.Preface[0]:
 		return o, o.readPreface()
 	case first == tlsHandshake && config == nil:
-		return nil, o.refuse("this server does not speak TLS; connect in plaintext")
+		return o, o.refuse("this server does not speak TLS; connect in plaintext")
 	default:
-		return nil, o.refuse(fmt.Sprintf("this is a packetrpc server; %q begins neither a JSON packet nor the binary form", first))
+		return o, o.refuse(fmt.Sprintf("this is a packetrpc server; %q begins neither a JSON packet nor the binary form", first))
 	}
 }
 
@@ -108,6 +110,8 @@ func (o *Opening) readPreface() error {
 		return o.refuse(fmt.Sprintf("version %d of the binary form is not spoken here, but version %d", version, packet.Version))
 	}
 	o.in.start += len(packet.Preface)
+	o.form = packet.Binary
+	o.in.splitter = newSplitter(packet.Binary)
 	return nil
 }
 
@@ -144,7 +148,7 @@ func (o *Opening) Receive() (*packet.Packet, error) {
 		if body != nil {
 			p := &o.in.packet
 			if err := packet.Parse(o.form, p, body); err != nil {
-				return nil, packetrpc.NewError(packetrpc.CodeInvalidArgument, err)
+				return nil, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "malformed packet: %w", err)
 			}
 			return p, nil
 		}

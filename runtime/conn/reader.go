@@ -234,8 +234,16 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 		}
 		c.depart(packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(text)))
 	default:
-		c.reject(p, packetrpc.Errorf(packetrpc.CodeUnimplemented, "packets of kind %v are not known here", p.Kind))
+		c.reject(p, unknownKind(p.Kind))
 	}
+}
+
+// unknownKind is the answer to a packet of a kind that is not known here.
+func unknownKind(kind packet.Kind) *packetrpc.Error {
+	if kind == packet.KindUnknown { // what was sent is not known any more
+		return packetrpc.Errorf(packetrpc.CodeUnimplemented, "the packet's kind is not known here")
+	}
+	return packetrpc.Errorf(packetrpc.CodeUnimplemented, "packets of kind %d are not known here", kind)
 }
 
 // isMine reports whether a call id is of this side's calls.

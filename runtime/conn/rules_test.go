@@ -545,3 +545,48 @@ func TestRequestsWithoutID(t *testing.T) {
 		r.fresh()
 	}
 }
+
+// Who sends a kind that nobody knows is told so, in words that do not depend on how
+// this side remembers it.
+func TestUnknownKinds(t *testing.T) {
+	for form, kind := range map[packet.Form]packet.Kind{packet.Binary: 77, packet.JSON: packet.KindUnknown} {
+		r := newRaw(t, form, false, nil)
+		id := r.newID()
+		p := r.request(id, hold, "x")
+		p.Kind = kind
+		r.send(p)
+		if got := r.wantError(id, packetrpc.CodeUnimplemented); strings.Contains(got.Message, "kind_") {
+			t.Errorf("%v: %s", form, got.Message)
+		}
+	}
+}
+
+// However many messages begin that never arrive whole, there is a bound for all of
+// them together, beyond which the oldest can still be completed.
+func TestIncompleteMessagesAreBounded(t *testing.T) {
+	const part = 4<<20 - 64<<10
+	const fit = (256 << 20) / part
+	r := newRaw(t, packet.Binary, false, nil)
+	data := r.data(strings.Repeat("x", part))
+	begin := func() (id uint64) {
+		id = r.newID()
+		p := r.request(id, size, "")
+		p.Data, p.More = data[:part], true
+		r.send(p)
+		return id
+	}
+	for range 2 { // the second time there must be as much room as the first time
+		oldest := begin()
+		for range fit - 1 {
+			begin()
+		}
+		r.wantError(begin(), packetrpc.CodeResourceExhausted)
+		r.send(&packet.Packet{CallID: oldest, Data: data[part:]})
+		if got := r.text(r.want(packet.KindResponse, oldest)); got != fmt.Sprint(part) {
+			t.Errorf("the oldest message has %s bytes", got)
+		}
+		for id := oldest + 2; id <= oldest+2*fit; id += 2 {
+			r.send(&packet.Packet{Kind: packet.KindCancel, CallID: id})
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
 // packetOverhead is what a packet costs besides its data, so that many small
@@ -53,6 +55,7 @@ type account struct {
 
 	owed atomic.Int64 // credit to give back
 	held atomic.Int64 // bytes that handlers and receivers have not taken
+	part atomic.Int64 // bytes of all incomplete messages
 
 	mu    sync.Mutex
 	parts []*inbox // incomplete messages, the oldest first
@@ -104,6 +107,28 @@ func (a *account) incomplete(box *inbox, size int) bool {
 	a.total += size - box.listSize
 	box.listSize = size
 	return a.total <= a.partsMax || a.parts[0] == box
+}
+
+// addPart notes a part of a message that has not arrived whole. It refuses one that
+// would be too much: credit alone does not bound what many calls hold that are never
+// completed, since each may begin. The oldest message goes on, so that there is always
+// one that can be completed.
+func (a *account) addPart(box *inbox, size int) *packetrpc.Error {
+	if a.part.Add(int64(size)) <= maxParts || a.isOldest(box) {
+		return nil
+	}
+	a.dropParts(size)
+	return packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+		"the messages of this connection that have not arrived whole may have %d bytes together", maxParts)
+}
+
+// dropParts notes that parts of a message are gone, or have become a message.
+func (a *account) dropParts(size int) { a.part.Add(int64(-size)) }
+
+func (a *account) isOldest(box *inbox) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.parts) > 0 && a.parts[0] == box
 }
 
 // complete notes that a message is no longer incomplete, whether it arrived

@@ -24,7 +24,8 @@ func ParseSealed(form Form, data []byte) ([]byte, error) {
 	}
 	var text *string
 	if err := json.Unmarshal(data, &text); err != nil || text == nil {
-		return nil, errors.New("sealed data is a JSON string, and this is something else") // which may be secret
+		// What it is instead is not shown: it may be what should have been sealed.
+		return nil, errors.New("sealed data is a JSON string, and this is not")
 	}
 	return []byte(*text), nil
 }

@@ -35,8 +35,7 @@ type handshake struct {
 	nc       net.Conn
 	origin   netip.Prefix
 	deadline time.Time
-	// opening is nil until the client's first bytes have told the form.
-	opening *conn.Opening
+	opening  *conn.Opening
 	// last is the last packet received, or nil. Its data may be gone.
 	last *packet.Packet
 	// challenge is what a sealed handshake must be bound to; "" until one is asked for.
@@ -103,11 +102,11 @@ func (h *handshake) run() (enter func(), err error) {
 // it asks for one when something else comes.
 func (h *handshake) receive() (session.Request, error) {
 	opening, err := conn.Accept(h.nc, h.server.encryption, h.server.workers)
+	h.opening = opening
 	if err != nil {
 		h.told = !isTimeout(err)
 		return session.Request{}, err
 	}
-	h.opening = opening
 	state, encrypted := opening.TLS()
 	if !encrypted && h.server.encryption != nil && !h.server.options.allowPlaintext {
 		return session.Request{}, errPlaintext
@@ -304,17 +303,11 @@ func (h *handshake) refuse(err error) {
 	h.linger()
 }
 
-// tell sends the refusal. A client that has not sent a byte is told in JSON,
-// which a person can read.
+// tell sends the refusal.
 func (h *handshake) tell(err error) error {
 	var coded *packetrpc.Error
 	if !errors.As(err, &coded) {
 		coded = packetrpc.NewError(packetrpc.CodeInvalidArgument, err)
-	}
-	if h.opening == nil {
-		refusal := session.NewRefusal(packet.JSON, nil, coded)
-		_, err := h.nc.Write(packet.AppendJSON(nil, refusal))
-		return err
 	}
 	return h.opening.Send(session.NewRefusal(h.opening.Form(), h.last, coded))
 }
@@ -326,14 +319,9 @@ func (h *handshake) linger() {
 	if h.server.life.Err() != nil {
 		return
 	}
-	if h.opening == nil {
-		if half, ok := h.nc.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
-			return
-		}
-	} else if !h.opening.CloseWrite() {
-		return
+	if h.opening.CloseWrite() {
+		io.CopyN(io.Discard, h.nc, lingerBytes)
 	}
-	io.CopyN(io.Discard, h.nc, lingerBytes)
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -435,5 +437,21 @@ func TestIdleConnectionsCostOneGoroutine(t *testing.T) {
 		if time.Now().After(by) {
 			t.Fatalf("%d connections need %d goroutines", n, runtime.NumGoroutine()-before)
 		}
+	}
+}
+
+// Who is silent on an encrypted connection is told so by TLS as well: bytes beside it
+// would look like an attack.
+func TestSilenceWithinTLS(t *testing.T) {
+	address := listen(t, server.New(server.WithKey(testKeys().server), server.WithHandshakeTimeout(time.Second), server.WithLogger(quiet())))
+	for _, first := range []string{"", "\xf5", "{"} {
+		nc := dialRaw(t, address)
+		secure := tls.Client(nc.Conn, &tls.Config{InsecureSkipVerify: true})
+		inside := &raw{t, secure, bufio.NewReader(secure)}
+		inside.write(first)
+		if p := inside.read(); p.Status != "deadline_exceeded" || p.Action != "handShake" {
+			t.Errorf("after %q: %+v", first, p)
+		}
+		inside.ends()
 	}
 }

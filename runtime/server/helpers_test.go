@@ -159,6 +159,7 @@ type reply struct {
 	Token   *string
 	Status  string
 	Message string
+	Reason  string
 	Data    any
 }
 
@@ -174,9 +175,13 @@ func (r *raw) read() reply {
 	if err != nil {
 		r.t.Fatalf("reading a packet: %v, after %q", err, line)
 	}
-	var p reply
+	return parseReply(r.t, line)
+}
+
+func parseReply(t *testing.T, line string) (p reply) {
+	t.Helper()
 	if err := json.Unmarshal([]byte(line), &p); err != nil {
-		r.t.Fatalf("%q: %v", line, err)
+		t.Fatalf("%q: %v", line, err)
 	}
 	return p
 }

@@ -76,9 +76,7 @@ func ParseRequest(form packet.Form, p *packet.Packet, remote net.Addr) (Request,
 	}
 	var data packetrpcv1.HandshakeRequest
 	if err := packet.UnmarshalMessage(form, p.Data, &data); err != nil {
-		// What is wrong with it might quote a password.
-		return Request{}, packetrpc.Errorf(packetrpc.CodeInvalidArgument,
-			"the handshake's data is no packetrpc.v1.HandshakeRequest; username and password are texts")
+		return Request{}, badData(form, err)
 	}
 	plain := form == packet.JSON && data.GetVersion() == 0
 	if !plain && data.GetVersion() != packet.Version {
@@ -104,6 +102,15 @@ func ParseRequest(form packet.Form, p *packet.Packet, remote net.Addr) (Request,
 		}
 	}
 	return request, nil
+}
+
+// badData refuses data that is none of a handshake. What protojson says of it can show
+// a password, such as one that is a number.
+func badData(form packet.Form, err error) error {
+	if form == packet.JSON {
+		err = errors.New(`it is not of the form {"username":"NAME","password":"PASSWORD"}, with strings`)
+	}
+	return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the handshake's data: %w", err)
 }
 
 // Terms is what the accepting side tells of itself.

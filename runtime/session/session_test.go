@@ -274,12 +274,16 @@ func TestParseRequestRefuses(t *testing.T) {
 		{"call id", packet.JSON, `{"action":"handShake","id":3}`, packetrpc.CodeInvalidArgument, "call id"},
 		{"later version", packet.JSON, `{"action":"handShake","data":{"version":2}}`, packetrpc.CodeFailedPrecondition, "version 1 of the protocol, not 2"},
 		{"data of another kind", packet.JSON, `{"action":"handShake","data":"text"}`, packetrpc.CodeInvalidArgument, "data"},
+		{"password that is a number", packet.JSON, `{"action":"handShake","data":{"password":7355608}}`, packetrpc.CodeInvalidArgument, `"password":"PASSWORD"`},
 		{"no version in binary", packet.Binary, `{"action":"handShake"}`, packetrpc.CodeFailedPrecondition, "not 0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := session.ParseRequest(test.form, parse(t, test.json), nil)
 			if packetrpc.CodeOf(err) != test.code || !strings.Contains(fmt.Sprint(err), test.text) {
 				t.Errorf("got %v, want %v with %q", err, test.code, test.text)
+			}
+			if strings.Contains(fmt.Sprint(err), "7355608") {
+				t.Errorf("%v shows the password", err)
 			}
 		})
 	}
