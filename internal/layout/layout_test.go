@@ -43,7 +43,7 @@ var rows = [][]unit{
 	{{path: "runtime/users", needs: []string{"golang.org/x/crypto"}}},
 	{{path: "runtime/conn"}},
 	{{path: "runtime/internal/setup"}},
-	{{path: "runtime/server"}, {path: "runtime/client"}},
+	{{path: "runtime/server"}, {path: "runtime/client", needs: []string{"github.com/cenkalti/backoff/v5"}}},
 	{{path: testHelpers, needs: []string{"go.uber.org/goleak"}}},
 	{{path: generator + "/...", needs: []string{"github.com/dave/jennifer"}}, {path: "cmd/packetrpc/...", needs: []string{"github.com/urfave/cli/v3", "golang.org/x/term"}}},
 	{{path: "examples/..."}},

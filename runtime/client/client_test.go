@@ -345,7 +345,7 @@ func TestSmallLimits(t *testing.T) {
 func TestServerVanishes(t *testing.T) {
 	started := packetrpctest.Start(t, server.New())
 	faults := make(chan *packetrpctest.FaultyConn, 1)
-	c := started.Dial(t, client.WithDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+	c := started.Dial(t, client.WithoutReconnect(), client.WithDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
 		nc, err := started.Listener.Dial(ctx, network, address)
 		if err != nil {
 			return nil, err
@@ -380,7 +380,7 @@ func TestServerAsPeer(t *testing.T) {
 	if reply, err := packetrpc.CallUnary[text](within(t), peer, echoSpec, wrapperspb.String("x")); err != nil || reply.GetValue() != "x" {
 		t.Errorf("got %v, %v", reply, err)
 	}
-	if got := receive(t, peers); got != c.Server() {
+	if got := receive(t, peers); got.Context() != c.Context() || got.RemoteAddr() != c.Server().RemoteAddr() {
 		t.Errorf("the handler's peer is %v, want %v", got, c.Server())
 	}
 	theServer := c.Server()

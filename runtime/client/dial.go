@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"time"
 
 	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
 	"github.com/packetrpc/packetrpc/runtime/conn"
@@ -33,61 +32,68 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	network, where, err := setup.ParseAddress(address)
-	if err != nil {
-		return nil, err
+	c := &Client{changed: make(chan struct{}), options: o}
+	c.life, c.end = context.WithCancelCause(context.Background())
+	for _, text := range append([]string{address}, o.addresses...) {
+		where, err := o.parseAddress(text)
+		if err != nil {
+			return nil, err
+		}
+		c.addresses = append(c.addresses, where)
 	}
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, defaultDialTimeout)
 		defer cancel()
 	}
-	nc, err := o.dialer(ctx, network, where)
+	l, err := c.connect(ctx, 0, nil)
 	if err != nil {
-		return nil, dialError(ctx, address, err)
-	}
-	workers := conn.NewWorkers()
-	interrupt := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
-	opening, answer, err := o.establish(ctx, nc, address, workers)
-	if err == nil && !interrupt() {
-		err = contextError(ctx, "the handshake with "+address)
-	}
-	if err != nil {
-		interrupt()
-		nc.Close()
 		return nil, err
 	}
-	return o.newClient(opening, workers, answer), nil
+	c.adopt(l, "", false)
+	return c, nil
 }
 
-// establish encrypts a connection if that is wanted, and shakes hands.
-func (o *options) establish(ctx context.Context, nc net.Conn, address string, workers *conn.Workers) (*conn.Opening, session.Answer, error) {
-	opening, err := o.open(nc, address, workers)
-	if err != nil {
-		return nil, session.Answer{}, encryptionError(ctx, address, err)
+// parseAddress takes an address apart, and prepares how connections to it are
+// encrypted.
+func (o *options) parseAddress(text string) (a address, err error) {
+	a.text = text
+	if a.network, a.where, err = setup.ParseAddress(text); err != nil {
+		return a, err
 	}
-	request, err := o.request(opening, nc.RemoteAddr())
+	a.encryption, err = o.encryption(text)
+	return a, err
+}
+
+// establish encrypts a connection if that is wanted, and shakes hands for a link.
+// before is the one whose session goes on; nil is none.
+func (o *options) establish(ctx context.Context, nc net.Conn, to address, l, before *link) (*conn.Opening, error) {
+	opening, err := o.open(nc, to, l.workers)
 	if err != nil {
-		return nil, session.Answer{}, err
+		return nil, encryptionError(ctx, to.text, err)
+	}
+	request, err := o.request(opening, nc.RemoteAddr(), before)
+	if err != nil {
+		return nil, err
 	}
 	var key *rsa.PublicKey
 	if o.sealingTo != nil {
-		if key, err = o.sealRequest(opening, address, request); err != nil {
-			return nil, session.Answer{}, handshakeError(ctx, address, err)
+		if key, err = o.sealRequest(opening, to.text, request); err != nil {
+			return nil, handshakeError(ctx, to.text, err)
 		}
 	}
-	answer, err := shakeHands(opening, request)
+	l.answer, err = shakeHands(opening, request)
 	if err == nil {
-		answer.SealTo, err = o.keyToSealTo(opening, answer.SealTo, key)
+		l.answer.SealTo, err = o.keyToSealTo(opening, l.answer.SealTo, key)
 	}
 	if err != nil {
-		return nil, session.Answer{}, handshakeError(ctx, address, err)
+		return nil, handshakeError(ctx, to.text, err)
 	}
-	return opening, answer, nil
+	return opening, nil
 }
 
 // request returns the handshake, unless it would show the password to others.
-func (o *options) request(opening *conn.Opening, remote net.Addr) (*packet.Packet, error) {
+func (o *options) request(opening *conn.Opening, remote net.Addr, before *link) (*packet.Packet, error) {
 	_, hidden := opening.TLS()
 	hidden = hidden || o.sealingTo != nil || setup.Local(remote)
 	if o.password != "" && !o.allowPlaintext && !hidden {
@@ -95,7 +101,16 @@ func (o *options) request(opening *conn.Opening, remote net.Addr) (*packet.Packe
 			"the connection is not encrypted and leaves this machine, so the password is not sent "+
 				"(client.WithServerKey encrypts it, client.AllowPlaintextPassword sends it)")
 	}
-	data := &packetrpcv1.HandshakeRequest{Username: o.username, Password: o.password, Limits: o.limits.Proto()}
+	data := &packetrpcv1.HandshakeRequest{
+		Username:  o.username,
+		Password:  o.password,
+		Limits:    o.limits.Proto(),
+		Resumable: !o.noReconnect,
+	}
+	if before != nil {
+		data.ResumeToken = []byte(before.answer.Token.Reveal())
+		data.LastSequence = before.received.Handled()
+	}
 	if o.key != nil {
 		var err error
 		if data.PublicKey, err = seal.MarshalPublicKey(&o.key.PublicKey); err != nil {
@@ -120,35 +135,6 @@ func exchange(opening *conn.Opening, p *packet.Packet) (*packet.Packet, error) {
 		return nil, err
 	}
 	return opening.Receive()
-}
-
-// newClient hands the connection over.
-func (o *options) newClient(opening *conn.Opening, workers *conn.Workers, answer session.Answer) *Client {
-	sealing := conn.Sealing{To: answer.SealTo}
-	_, sealing.Encrypted = opening.TLS()
-	if o.key != nil {
-		sealing.Opener = seal.NewOpener(o.key)
-	}
-	c := &Client{id: answer.ID, peer: new(serverPeer), workers: workers}
-	c.conn = conn.New(opening, conn.Config{
-		Dialled:         true,
-		Token:           answer.Token.Reveal(),
-		Sealing:         sealing,
-		Local:           o.limits,
-		Remote:          conn.LimitsFromProto(answer.Limits),
-		MaxRunningCalls: o.runningCalls,
-		Handlers:        o.handlers,
-		Interceptor:     packetrpc.Chain(o.interceptors...),
-		Peer:            c.peer,
-		Workers:         workers,
-		OwnWorkers:      true,
-		WriteTimeout:    o.writeTimeout,
-		Keepalive:       conn.KeepaliveFromProto(answer.Keepalive),
-		Logger:          o.logger,
-	})
-	c.peer.Conn = c.conn
-	c.conn.Start()
-	return c
 }
 
 // dialError says in words why nobody could be reached.

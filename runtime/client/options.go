@@ -19,6 +19,13 @@ import (
 // no deadline.
 const defaultDialTimeout = 10 * time.Second
 
+// The defaults of the options about connecting again.
+const (
+	defaultFirstPause   = 100 * time.Millisecond
+	defaultLongestPause = 15 * time.Second
+	defaultPatience     = 10 * time.Second
+)
+
 // Option changes what [Dial] makes.
 type Option func(*options)
 
@@ -32,12 +39,21 @@ type options struct {
 	pin                seal.Pin
 	sealingTo          seal.Pin
 	key                *rsa.PrivateKey
+	opener             *seal.Opener // of key; nil without
 	tls                *tls.Config
 	form               packet.Form
 	dialer             Dialer
 
 	handlers     *packetrpc.Handlers
 	interceptors []packetrpc.Interceptor
+	addresses    []string
+	noReconnect  bool
+	firstPause   time.Duration
+	longestPause time.Duration
+	patience     time.Duration
+	stateHook    func(State)
+	gap          func(first, last uint64)
+
 	limits       conn.Limits
 	runningCalls int
 	writeTimeout time.Duration
@@ -51,11 +67,17 @@ func newOptions(list []Option) options {
 		limits:       conn.DefaultLimits(),
 		runningCalls: conn.DefaultMaxRunningCalls,
 		writeTimeout: conn.DefaultWriteTimeout,
+		firstPause:   defaultFirstPause,
+		longestPause: defaultLongestPause,
+		patience:     defaultPatience,
 	}
 	for _, option := range list {
 		option(&o)
 	}
 	o.logger = setup.Logger(o.logger)
+	if o.key != nil {
+		o.opener = seal.NewOpener(o.key)
+	}
 	return o
 }
 
@@ -65,6 +87,9 @@ func (o *options) check() error {
 	if err == nil {
 		err = setup.CheckNumbers("client",
 			setup.Number{Option: "WithMaxRunningCalls", Value: int64(o.runningCalls), Least: 1},
+			setup.Number{Option: "WithReconnectPauses, first", Value: int64(o.firstPause), Least: 1},
+			setup.Number{Option: "WithReconnectPauses, longest", Value: int64(o.longestPause), Least: int64(o.firstPause)},
+			setup.Number{Option: "WithPatience", Value: int64(o.patience), Least: 1},
 			setup.Number{Option: "WithWriteTimeout", Value: int64(o.writeTimeout), Least: 1})
 	}
 	if err == nil {
@@ -128,6 +153,47 @@ func WithName(name string) Option {
 // to is the default.
 func AllowPlaintextPassword() Option {
 	return func(o *options) { o.allowPlaintext = true }
+}
+
+// WithAddresses adds addresses of servers that do as well. They are tried in turn,
+// after the one that [Dial] is given; a client whose server takes no new calls any more
+// moves to the next one. The default is none.
+func WithAddresses(addresses ...string) Option {
+	return func(o *options) { o.addresses = append(o.addresses, addresses...) }
+}
+
+// WithoutReconnect ends the client with its connection. By default it connects again.
+func WithoutReconnect() Option {
+	return func(o *options) { o.noReconnect = true }
+}
+
+// WithReconnectPauses sets how long the client waits between attempts to connect again:
+// about first after the first one that fails, each time half as long again, and at most
+// longest. The pauses are varied at random, so that the clients of a server do not come
+// back all at once. The defaults are 100 ms and 15 s.
+func WithReconnectPauses(first, longest time.Duration) Option {
+	return func(o *options) { o.firstPause, o.longestPause = first, longest }
+}
+
+// WithPatience sets how long calls whose context has no deadline wait for a connection
+// while there is none. Then they fail with unavailable, not sent. The default is 10 s.
+func WithPatience(limit time.Duration) Option {
+	return func(o *options) { o.patience = limit }
+}
+
+// WithStateHook sets a function that is told when the connection is lost, when the
+// client has connected again, and when it has ended. It is called by one goroutine at
+// a time for each of these; the client does nothing else meanwhile, so it should not
+// take long. The default is none.
+func WithStateHook(hook func(State)) Option {
+	return func(o *options) { o.stateHook = hook }
+}
+
+// WithGapHook sets a function that is told which pushes of a session that goes on were
+// lost, since the server had not kept them: the numbers of the first and the last one.
+// It is called where packets are read and must not block. The default is none.
+func WithGapHook(hook func(first, last uint64)) Option {
+	return func(o *options) { o.gap = hook }
 }
 
 // WithHandlers sets what the client handles when the server calls it. The default

@@ -59,15 +59,18 @@ func (o *options) encryption(address string) (*tls.Config, error) {
 }
 
 // open begins the connection, encrypted if that is wanted.
-func (o *options) open(nc net.Conn, address string, workers *conn.Workers) (*conn.Opening, error) {
-	encryption, err := o.encryption(address)
-	if err != nil {
-		return nil, err
-	}
-	if encryption == nil {
+func (o *options) open(nc net.Conn, to address, workers *conn.Workers) (*conn.Opening, error) {
+	if to.encryption == nil {
 		return conn.Open(nc, o.form, workers), nil
 	}
-	return conn.OpenEncrypted(nc, encryption, o.form, workers)
+	return conn.OpenEncrypted(nc, to.encryption, o.form, workers)
+}
+
+// sealing returns what data is sealed and opened with.
+func (o *options) sealing(opening *conn.Opening, answer session.Answer) conn.Sealing {
+	sealing := conn.Sealing{Opener: o.opener, To: answer.SealTo}
+	_, sealing.Encrypted = opening.TLS()
+	return sealing
 }
 
 // encryptionError says in words why there is no encrypted connection. A pin says it

@@ -82,10 +82,15 @@ func (c *Conn) turnAway(calls []*takenCall, reason *packetrpc.Error) {
 // held.
 func (c *Conn) takesNoCalls() *packetrpc.Error {
 	if c.draining || c.closing != nil {
-		return packetrpc.Errorf(packetrpc.CodeUnavailable, "this side takes no new calls")
+		return errDraining
 	}
 	return nil
 }
+
+// errDraining is why a side that drains or closes takes no calls. It is never changed:
+// the refusal of a call that has crossed with the drain is known by it, and says that
+// the call has not run (PROTOCOL section 12).
+var errDraining = &packetrpc.Error{Code: packetrpc.CodeUnavailable, Message: "this side takes no new calls"}
 
 // continuesRequest handles packets of kind request whose id is known.
 func (c *Conn) continuesRequest(p *packet.Packet) bool {

@@ -127,12 +127,19 @@ func (c *Conn) errorPacket(id uint64, action string, reason *packetrpc.Error) *p
 		Details:    reason.Details,
 		RetryAfter: reason.RetryAfter,
 	}
+	if reason == errDraining {
+		p.Reason = drainReason
+	}
 	shortenError(p)
 	if id == 0 && c.form == packet.JSON {
 		p.Action = action
 	}
 	return p
 }
+
+// drainReason is the reason on refusals of calls that have crossed with a drain, and the
+// data of the ping behind it.
+const drainReason = "drain"
 
 const (
 	maxErrorMessage = 8 << 10

@@ -89,6 +89,9 @@ type Config struct {
 	// Received is what this side has been sent in such a session; nil when there is
 	// none.
 	Received *Received
+	// Drained is told when the other side takes no new calls any more, by the reading
+	// goroutine, before such calls fail. It must not block; nil tells nobody.
+	Drained func()
 	// Keepalive is when the other side is pinged. A plain one never is.
 	Keepalive Keepalive
 	// Logger is told of what no caller learns: handlers that panic, one-way calls
@@ -129,7 +132,8 @@ type Conn struct {
 	taken takenCalls
 
 	draining bool
-	idle     chan struct{} // closed when draining and no call is left
+	drained  bool          // the other side knows, and has sent its last call
+	idle     chan struct{} // closed when drained and no call is left
 	ended    *packetrpc.Error
 	epilogue func()           // what AfterEnd was told
 	closing  *packetrpc.Error // why this side has said good-bye
@@ -251,21 +255,47 @@ func (c *Conn) Drain(reason string) {
 	c.mu.Lock()
 	first := !c.draining
 	c.draining = true
+	if c.cfg.Plain {
+		c.drained = true // nobody tells it
+	}
 	c.settled()
 	c.mu.Unlock()
-	if first && !c.cfg.Plain {
-		c.out.control(c.form, &packet.Packet{Kind: packet.KindDrain, Reason: reason})
-		c.out.flushSoon()
+	if !first || c.cfg.Plain {
+		return
+	}
+	c.out.control(c.form, &packet.Packet{Kind: packet.KindDrain, Reason: reason})
+	c.out.control(c.form, &packet.Packet{Kind: packet.KindPing, Data: drainReasonData(c.form)})
+	c.out.flushSoon()
+	limit := time.AfterFunc(farewell, c.drainKnown)
+	context.AfterFunc(c.ctx, func() { limit.Stop() })
+}
+
+// drainKnown notes that the other side has answered the ping behind the drain, so that
+// no call of its crosses with the drain any more, or has had the time to.
+func (c *Conn) drainKnown() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		c.drained = true
+		c.settled()
 	}
 }
 
-// Idle returns a channel that is closed when Drain has been called and no call
-// runs or waits any more in either direction.
+// drainReasonData returns drainReason as the data of a packet.
+func drainReasonData(form packet.Form) []byte {
+	if form == packet.JSON {
+		return []byte(`"` + drainReason + `"`)
+	}
+	return []byte(drainReason)
+}
+
+// Idle returns a channel that is closed when Drain has been called, the other side
+// knows it, and no call runs or waits any more in either direction.
 func (c *Conn) Idle() <-chan struct{} { return c.idle }
 
 // settled closes idle when it is time. c.mu is held.
 func (c *Conn) settled() {
-	if !c.draining || c.taken.open > 0 || c.made.calls.len() > 0 {
+	if !c.drained || c.taken.open > 0 || c.made.calls.len() > 0 {
 		return
 	}
 	select {

@@ -312,9 +312,13 @@ func TestDrainToldAndHeard(t *testing.T) {
 		if p := r.want(packet.KindDrain, 0); p.Reason != "restarting" {
 			t.Fatal(p.Reason)
 		}
+		ping := r.want(packet.KindPing, 0)
 		id := r.newID()
 		r.send(r.request(id, echo, "x"))
-		r.wantError(id, packetrpc.CodeUnavailable)
+		if p := r.wantError(id, packetrpc.CodeUnavailable); p.Reason != "drain" {
+			t.Errorf("the refusal has the reason %q", p.Reason)
+		}
+		r.send(&packet.Packet{Kind: packet.KindPong, Data: ping.Data})
 		select {
 		case <-r.conn.Idle():
 			t.Fatal("idle although a call runs")

@@ -480,6 +480,9 @@ func (c *Conn) failMade(id uint64, reason *packetrpc.Error) bool {
 func (c *Conn) handleError(p *packet.Packet) {
 	err := packetrpc.NewRemoteError(p.Status, p.Message, p.Details)
 	err.RetryAfter = p.RetryAfter
+	if err.Code == packetrpc.CodeUnavailable && p.Reason != "" {
+		err.Outcome = packetrpc.OutcomeNotSent
+	}
 	if err.Code == 0 {
 		err.Code = packetrpc.CodeUnknown
 	}

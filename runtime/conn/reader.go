@@ -217,8 +217,15 @@ func (c *Conn) handlePacket(p *packet.Packet) {
 			c.cfg.Pushes.acknowledge(p.Acknowledged)
 		}
 	case packet.KindPong:
-		// Nothing waits for it: it has proved by arriving that the other side lives.
+		if string(p.Data) == string(drainReasonData(c.form)) {
+			c.drainKnown()
+		}
+		// Nothing waits for others: they have proved by arriving that the other side
+		// lives.
 	case packet.KindDrain:
+		if c.cfg.Drained != nil {
+			c.cfg.Drained()
+		}
 		c.mu.Lock()
 		c.made.refused = packetrpc.Errorf(packetrpc.CodeUnavailable, "the other side takes no new calls: %s", p.Reason)
 		c.made.slots.all()

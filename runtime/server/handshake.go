@@ -219,6 +219,7 @@ func (h *handshake) newMember(request session.Request, identity packetrpc.Identi
 		session:   created,
 		connected: time.Now(),
 		bound:     h.boundTo(request),
+		opener:    h.opener,
 		ready:     make(chan struct{}),
 	}
 	terms := h.terms(request)
@@ -257,7 +258,7 @@ func (h *handshake) newConn(m *member, request session.Request, answer *packet.P
 	return conn.New(h.opening, conn.Config{
 		Plain:           request.Plain,
 		Token:           m.session.Token().Reveal(),
-		Sealing:         conn.Sealing{Opener: h.opener, To: request.SealTo, Encrypted: m.bound.encrypted},
+		Sealing:         conn.Sealing{Opener: m.opener, To: request.SealTo, Encrypted: m.bound.encrypted},
 		Local:           s.options.limits,
 		Remote:          conn.LimitsFromProto(request.Limits),
 		MaxRunningCalls: s.options.runningCalls,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/packetrpc/packetrpc/runtime/conn"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/session"
 )
 
@@ -23,6 +24,7 @@ type member struct {
 	connected time.Time
 	bound     bound
 	pushes    *conn.Pushes // nil when the session ends with its connection
+	opener    *seal.Opener // nil without a key
 
 	// life ends with the session, if that outlives its connections; otherwise nil.
 	life context.Context

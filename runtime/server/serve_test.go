@@ -56,12 +56,12 @@ func TestShutdownLetsRunningCallsFinish(t *testing.T) {
 	listener := packetrpctest.NewListener()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(context.Background(), listener) }()
-	busy, err := client.Dial(within(t), "memory:0", client.WithDialer(listener.Dial))
+	busy, err := client.Dial(within(t), "memory:0", client.WithDialer(listener.Dial), client.WithoutReconnect())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	idle, err := client.Dial(within(t), "memory:0", client.WithDialer(listener.Dial))
+	idle, err := client.Dial(within(t), "memory:0", client.WithDialer(listener.Dial), client.WithoutReconnect())
 	if err != nil {
 		t.Fatal(err)
 	}
