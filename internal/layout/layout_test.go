@@ -36,6 +36,7 @@ var rows = [][]unit{
 	{{path: "gen/packetrpc/v1"}},
 	{{path: "runtime/packetrpc"}},
 	{{path: "gen/packetrpc/v1/packetrpcv1packetrpc"}},
+	{{path: "internal/interop/..."}},
 	{{path: "runtime/packet"}},
 	{{path: "runtime/internal/ownfile"}},
 	{{path: "runtime/seal", needs: []string{"github.com/go-jose/go-jose/v4", "golang.org/x/crypto"}}},

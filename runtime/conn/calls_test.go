@@ -231,6 +231,33 @@ func TestDeclaredTimeout(t *testing.T) {
 	})
 }
 
+// TestCancelledUploadIsNotComplete: a handler must not take the part of a stream
+// that has come for all of it when the caller has given up.
+func TestCancelledUploadIsNotComplete(t *testing.T) {
+	for _, over := range links() {
+		t.Run(over.String(), func(t *testing.T) {
+			var handled recorder
+			p := newPair(t, over, func(d, a *conn.Config) { a.Interceptor = handled.intercept })
+			ctx, cancel := context.WithCancel(timeout(t))
+			upload, err := packetrpc.CallClientStream[text, text](ctx, p.dialled, join)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := upload.Send(wrapperspb.String("part")); err != nil {
+				t.Fatal(err)
+			}
+			handled.wait(t, 1) // else the handler might never run
+			cancel()
+			if _, err := upload.CloseAndReceive(); packetrpc.CodeOf(err) != packetrpc.CodeCanceled {
+				t.Errorf("the caller got %v, want canceled", err)
+			}
+			if got := handled.wait(t, 2)[1]; !strings.Contains(got, "canceled") {
+				t.Errorf("the handler ended with %s, want canceled", got)
+			}
+		})
+	}
+}
+
 // TestCallsBeyondTheLimitWait: callers wait at their own side while as many calls
 // are open as the other side takes.
 func TestCallsBeyondTheLimitWait(t *testing.T) {

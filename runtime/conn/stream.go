@@ -71,6 +71,12 @@ func (s *madeStream) CloseSend() error {
 	if !s.sentAll.CompareAndSwap(false, true) {
 		return nil
 	}
+	if s.ctx.Err() != nil {
+		// The cancel may be yet to leave, and a half-close before it would pass off
+		// what has been sent as all there is.
+		s.abandon(contextError(s.ctx))
+		return nil
+	}
 	s.conn.mu.Lock()
 	open := s.conn.made.calls.get(s.call.id) == s.call
 	s.conn.mu.Unlock()
