@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
