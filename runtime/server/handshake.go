@@ -243,13 +243,21 @@ func (h *handshake) terms(request session.Request) session.Terms {
 	o := &h.server.options
 	terms := session.Terms{
 		Limits:    o.limits.Proto(),
-		Keepalive: o.keepalive.Proto(),
+		Keepalive: h.keepalive(request).Proto(),
 		PublicKey: h.server.publicKey,
 	}
 	if request.Resumable {
 		terms.ResumeWithin = o.resumeWithin
 	}
 	return terms
+}
+
+// keepalive is when the client is pinged. Somebody who types JSON is not.
+func (h *handshake) keepalive(request session.Request) conn.Keepalive {
+	if h.opening.Form() == packet.JSON && !request.Resumable {
+		return conn.Keepalive{}
+	}
+	return h.server.options.keepalive
 }
 
 // newConn hands the connection over to carry a member's session.
@@ -270,7 +278,7 @@ func (h *handshake) newConn(m *member, request session.Request, answer *packet.P
 		Ready:           m.ready,
 		Workers:         s.workers,
 		WriteTimeout:    s.options.writeTimeout,
-		Keepalive:       s.options.keepalive,
+		Keepalive:       h.keepalive(request),
 		Pushes:          m.pushes,
 		Logger:          s.options.logger,
 	})

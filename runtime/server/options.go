@@ -271,7 +271,8 @@ func WithWriteTimeout(limit time.Duration) Option {
 // nothing says so, for instance because its machine has lost power: after a silence
 // of the interval, or half as long again, a side pings the other, and the connection
 // ends when no answer comes within the timeout. Clients are told in the handshake; old
-// programs are not pinged. The defaults are 30 s and 10 s; an interval of 0 pings
+// programs are not pinged, nor is who writes JSON and cannot go on with a session, as a
+// person at nc. The defaults are 30 s and 10 s; an interval of 0 pings
 // nobody.
 func WithKeepalive(interval, timeout time.Duration) Option {
 	return func(o *options) { o.keepalive = conn.Keepalive{Interval: interval, Timeout: timeout} }
