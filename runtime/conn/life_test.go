@@ -467,7 +467,10 @@ func TestDrainBesideCalls(t *testing.T) {
 			if p.Kind == packet.KindResponse {
 				replies++
 			}
-			if p.Kind == packet.KindClose {
+			switch p.Kind {
+			case packet.KindPing: // behind the drain
+				r.send(&packet.Packet{Kind: packet.KindPong, Data: p.Data})
+			case packet.KindClose:
 				r.nc.Close()
 			}
 		}
