@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -170,7 +169,7 @@ func pinged(name, demands string, id uint64, text string) *plan {
 			data = l.data(text)
 		}
 		l.send(&packet.Packet{Kind: packet.KindPing, CallID: id, Data: data})
-		if p := l.want(packet.KindPong, id); !bytes.Equal(p.Data, data) {
+		if p := l.want(packet.KindPong, id); !l.sameData(p.Data, data) {
 			l.failf("the pong has the data %.50q and not %.50q", p.Data, data)
 		}
 	})

@@ -111,7 +111,7 @@ func callPlans() []*plan {
 		}, "yes"),
 		replied("reply-without-data", "5", "a reply without data is an empty message", func(l *link, id uint64) []byte {
 			if l.form == packet.JSON {
-				return fmt.Appendf(nil, `{"id":%d,"kind":"response"}`, id)
+				return fmt.Appendf(nil, "{\"id\":%d,\"kind\":\"response\"}\n", id)
 			}
 			return packet.Append(l.form, nil, &packet.Packet{Kind: packet.KindResponse, CallID: id})
 		}, ""),
@@ -250,7 +250,7 @@ func replied(name, section, demands string, answer func(l *link, id uint64) []by
 
 // inJSON is replied in the JSON form, by a text with the id in it.
 func inJSON(name, demands, answer, text string) *plan {
-	p := replied("json-"+name, "5", demands, func(_ *link, id uint64) []byte { return fmt.Appendf(nil, answer, id) }, text)
+	p := replied("json-"+name, "5", demands, func(_ *link, id uint64) []byte { return fmt.Appendf(nil, answer+"\n", id) }, text)
 	p.form = onlyJSON
 	return p
 }

@@ -64,7 +64,7 @@ func withStatus(name, json, status string) *plan {
 		name: name, section: "5", demands: "another status than those of the table is unknown", form: onlyJSON,
 		steps: then(unary("a", ActionEcho, "hello"), finish("a")), want: thenEnded(failed("a", status)),
 		play: func(l *link) {
-			l.write(fmt.Appendf(nil, `{"id":%d,"kind":"error",%s}`, l.opening(ActionEcho).CallID, json))
+			l.write(fmt.Appendf(nil, "{\"id\":%d,\"kind\":\"error\",%s}\n", l.opening(ActionEcho).CallID, json))
 			l.echo("still there")
 		},
 	}

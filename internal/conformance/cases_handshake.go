@@ -132,7 +132,7 @@ func clientHandshakes() []*plan {
 		}),
 		rewritten("no-line-feed", "no line feed need follow the answer", func(_ *link, answer string) string { return strings.TrimSpace(answer) }),
 		rewritten("null-values", "null is as good as no value", func(_ *link, answer string) string {
-			return strings.TrimSuffix(strings.TrimSpace(answer), "}") + `,"id":null,"status":null,"metadata":null,"details":null,"retry-after":null}`
+			return strings.TrimSuffix(strings.TrimSpace(answer), "}") + `,"id":null,"status":null,"metadata":null,"details":null,"retry-after":null}` + "\n"
 		}),
 		refusedWith("wrong-password", "unauthenticated is told with its message", packet.Packet{Status: packetrpc.CodeUnauthenticated, Message: "wrong name or password"}),
 		refusedWith("version-refused", "failed_precondition is told with its message", packet.Packet{Status: packetrpc.CodeFailedPrecondition, Message: "this server speaks version 2"}),

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,8 @@ type link struct {
 	patience time.Duration
 	// stingy leaves it to the play to give credit.
 	stingy bool
+	// refused says that the handshake is to fail.
+	refused bool
 	// slice is how many bytes each write has; 0 is all.
 	slice int
 
@@ -154,11 +157,11 @@ func (l *link) arrived(body []byte, parts map[uint64]*packet.Packet) {
 		return
 	}
 	l.log("←", p)
-	if p.Action == "handShake" || p.Action == "CoreChallenge" {
+	switch {
+	case p.Action == "handShake", l.refused && p.Kind == packet.KindError:
 		l.got <- p
 		return
-	}
-	if !l.opened() {
+	case !l.opened():
 		l.rules.breaksRule("9", "%v came before the handshake was answered", p)
 		return
 	}
@@ -322,11 +325,21 @@ func (l *link) sync() (before []*packet.Packet) {
 	l.send(&packet.Packet{Kind: packet.KindPing, Data: stamp})
 	for {
 		p := l.next()
-		if p.Kind == packet.KindPong && bytes.Equal(p.Data, stamp) {
+		if p.Kind == packet.KindPong && l.sameData(p.Data, stamp) {
 			return before
 		}
 		before = append(before, p)
 	}
+}
+
+// sameData reports whether two packets have the same data; in the JSON form white space
+// is free.
+func (l *link) sameData(a, b []byte) bool {
+	if l.form == packet.JSON && len(a) > 0 && len(b) > 0 {
+		var compactA, compactB bytes.Buffer
+		return json.Compact(&compactA, a) == nil && json.Compact(&compactB, b) == nil && bytes.Equal(compactA.Bytes(), compactB.Bytes())
+	}
+	return bytes.Equal(a, b)
 }
 
 // quiet gives up when the command has sent something.
@@ -441,10 +454,10 @@ func (l *link) awaitCredit(id, least uint64) {
 }
 
 // widened returns a packet with more fields, given for each form.
-func (l *link) widened(p *packet.Packet, binary []byte, json string) []byte {
+func (l *link) widened(p *packet.Packet, binary []byte, keys string) []byte {
 	text := packet.Append(l.form, nil, p)
 	if l.form == packet.JSON {
-		return []byte(strings.TrimSuffix(strings.TrimSpace(string(text)), "}") + "," + json + "}\n")
+		return []byte(strings.TrimSuffix(strings.TrimSpace(string(text)), "}") + "," + keys + "}\n")
 	}
 	_, n := protowire.ConsumeVarint(text)
 	return framed(append(text[n:], binary...))
