@@ -180,7 +180,7 @@ func split(name string, size int) *plan {
 		name: name, section: "2", demands: fmt.Sprintf("packets that come in pieces of %d bytes are understood", size),
 		steps: []Step{count("a", "2"), unary("b", ActionEcho, "b"), finish("a"), finish("b")},
 		play: func(l *link) {
-			l.slice = size
+			l.sliceWrites(size)
 			id, b := l.opening(ActionCount).CallID, l.opening(ActionEcho)
 			l.message(id, special)
 			l.reply(b.CallID, "b")

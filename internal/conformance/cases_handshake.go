@@ -93,7 +93,7 @@ func clientHandshakes() []*plan {
 		})
 	joined.steps, joined.want = then(handled(1)), thenEnded(goneOn())
 	pieces := answeredBy("answer-byte-by-byte", "an answer that comes byte by byte is understood", func(l *link, _ *packetrpcv1.HandshakeRequest) {
-		l.slice = 1
+		l.sliceWrites(1)
 		l.accept(defaultLimits())
 	})
 	pieces.section = "2"
@@ -207,7 +207,7 @@ func serverHandshakes() []*plan {
 		{
 			name: "handshake-byte-by-byte", section: "2", demands: "a handshake that comes byte by byte is understood", role: RoleServer, bare: true,
 			steps: []Step{closed()}, want: []Event{wereClosed()},
-			play: func(l *link) { l.slice = 1; l.greet(defaultLimits()); l.works() },
+			play: func(l *link) { l.sliceWrites(1); l.greet(defaultLimits()); l.works() },
 		},
 		refused("version-2", "9", "another version than 1 is refused with failed_precondition", nil, packetrpc.CodeFailedPrecondition,
 			request(func(r *packetrpcv1.HandshakeRequest) { r.Version = 2 })),

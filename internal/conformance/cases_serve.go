@@ -16,7 +16,7 @@ func served(name, section, demands string, play func(*link), want ...Event) *pla
 	return &plan{
 		name: name, section: section, demands: demands,
 		steps: []Step{closed()},
-		play:  func(l *link) { play(l); l.works() },
+		play:  func(l *link) { play(l); l.works(); l.awaitEvents(want) },
 		want:  append(want, wereClosed()),
 	}
 }

@@ -34,8 +34,8 @@ type link struct {
 	stingy bool
 	// refused says that the handshake is to fail.
 	refused bool
-	// slice is how many bytes each write has; 0 is all.
-	slice int
+	// events returns what the command has observed so far.
+	events func() []Event
 
 	rules  *rules
 	got    chan *packet.Packet // what comes, credit aside; closed at the end
@@ -46,6 +46,9 @@ type link struct {
 	theirs *packetrpcv1.Limits // what the command takes
 	lastID uint64              // of the runner's calls
 	pings  int
+
+	writing sync.Mutex
+	slice   int // how many bytes each write has; 0 is all. writing guards it
 
 	mu      sync.Mutex
 	given   map[uint64]uint64 // the credit that the command has given, by id
@@ -81,7 +84,7 @@ func (l *link) newID() uint64 {
 	return l.lastID
 }
 
-// note adds a line to the journal.
+// log adds a line to the journal.
 func (l *link) log(direction string, p *packet.Packet) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -221,6 +224,8 @@ func (l *link) give(credit uint64, ids ...uint64) {
 // write writes bytes as they are. That the command no longer reads is no mistake:
 // what it does is seen in what it sends.
 func (l *link) write(text []byte) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.nc.SetWriteDeadline(time.Now().Add(l.patience))
 	piece := l.slice
 	if piece == 0 {
@@ -231,6 +236,13 @@ func (l *link) write(text []byte) {
 			return
 		}
 	}
+}
+
+// sliceWrites lets each write have so many bytes.
+func (l *link) sliceWrites(size int) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.slice = size
 }
 
 // send sends packets in one write.
@@ -421,6 +433,22 @@ func (l *link) call(action, text string) uint64 {
 func (l *link) works() {
 	id := l.call(ActionEcho, "still there")
 	l.wantText(l.want(packet.KindResponse, id), "still there")
+}
+
+// awaitEvents waits until the command has observed all of these.
+func (l *link) awaitEvents(want []Event) {
+	for deadline := time.Now().Add(l.patience); ; time.Sleep(time.Millisecond) {
+		got := l.events()
+		missing := slices.IndexFunc(want, func(w Event) bool {
+			return !slices.ContainsFunc(got, func(e Event) bool { return matches(w, e) })
+		})
+		switch {
+		case missing < 0:
+			return
+		case time.Now().After(deadline):
+			l.failf("the command did not observe %s before the connection ended", want[missing])
+		}
+	}
 }
 
 // awaitOpened waits until the command has begun to open a call, and returns its id.

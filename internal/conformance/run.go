@@ -126,7 +126,7 @@ func (r *Runner) runCase(ctx context.Context, c Case) (journal []string, err err
 		return nil, errors.Join(err, p.complaint())
 	}
 	l := newLink(nc, c.Form, c.Role == RoleServer, r.patience())
-	l.stingy, l.refused = c.plan.stingy, c.plan.refused
+	l.stingy, l.refused, l.events = c.plan.stingy, c.plan.refused, p.observed
 	err = l.run(c)
 	p.stdin.Close()
 	ended := p.waitFor(r.patience())

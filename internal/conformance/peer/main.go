@@ -118,19 +118,33 @@ func serve(task conformance.Task, out *observer, input io.Reader) error {
 		io.Copy(io.Discard, input) // until the runner has no more to do with this case
 		close(over)
 	}()
-	select {
-	case peer := <-connected:
+	if peer := first(connected, over); peer != nil {
 		out.tell(conformance.Event{Event: conformance.EventConnected, ID: peer.ID()})
 		err = newScript(peer, peer.Context(), out).run(task.Steps)
 		peer.Disconnect("")
 		<-peer.Context().Done()
-	case <-over:
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	srv.Shutdown(ctx)
 	<-ended
 	return err
+}
+
+// first waits for the client. It returns nil when the case is over and none has
+// connected.
+func first(connected <-chan packetrpc.Peer, over <-chan struct{}) packetrpc.Peer {
+	select {
+	case peer := <-connected:
+		return peer
+	case <-over:
+	}
+	select {
+	case peer := <-connected: // a short case may be over before this side looks
+		return peer
+	default:
+		return nil
+	}
 }
 
 // observer prints events. Its methods may be called concurrently.
