@@ -265,6 +265,7 @@ func callsOfMetadata() []*plan {
 			name: name, section: "11", demands: demands,
 			steps: []Step{unary("a", ActionEcho, "hello"), finish("a")}, want: []Event{want},
 			play: func(l *link) {
+				answer := answer
 				answer.CallID, answer.Metadata = l.opening(ActionEcho).CallID, metadata(pairs)
 				if answer.Kind == packet.KindResponse {
 					answer.Data = l.data("yes")

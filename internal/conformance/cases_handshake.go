@@ -193,10 +193,11 @@ func serverHandshakes() []*plan {
 	text := func(text string) func(*link) {
 		return func(l *link) {
 			l.rules.open(defaultLimits(), "")
-			if l.form == packet.Binary {
-				text = packet.Preface + string(framed([]byte(text)))
+			if l.form == packet.JSON {
+				l.write([]byte(text))
+				return
 			}
-			l.write([]byte(text))
+			l.write(append([]byte(packet.Preface), framed([]byte(text))...))
 		}
 	}
 	return []*plan{
