@@ -130,6 +130,7 @@ func faults() map[string]fault {
 		"drops-malformed": {malformed: dropped},
 		"ends-malformed":  {malformed: ends},
 		"eager":           {eager: true},
+		"none":            {}, // for the tests to see that what stands in between does nothing by itself
 	}
 }
 
