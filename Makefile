@@ -121,6 +121,19 @@ fuzz: ## Run every fuzz target for FUZZTIME (1m) each; FUZZ picks some of them
 	echo "fuzz: $$count targets, $${#failed[@]} failed $${failed[*]-}"; \
 	[ "$${#failed[@]}" -eq 0 ]
 
+.PHONY: conformance
+conformance: ## Put our Go implementation, and the Python client, under the conformance runner
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(GO) build -o "$$folder/" ./cmd/packetrpc ./internal/conformance/peer; \
+	for role in client server; do \
+		echo "conformance: Go, as the $$role"; \
+		"$$folder/packetrpc" conformance --role $$role -- "$$folder/peer"; \
+	done; \
+	if command -v python3 > /dev/null; then \
+		echo "conformance: Python, as the client, what it declares"; \
+		"$$folder/packetrpc" conformance -- python3 examples/python/conformance.py; \
+	else echo "conformance: python3 is not installed"; fi
+
 # The bench is a module of its own. It is checked but not run: its first build
 # takes a minute or two, for the frameworks that it compares with.
 .PHONY: bench-check

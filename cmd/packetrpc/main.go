@@ -26,6 +26,7 @@ func newCommand() *cli.Command {
 		Name:  "packetrpc",
 		Usage: "set up servers and clients of packetrpc",
 		Commands: []*cli.Command{
+			newConformanceCommand(),
 			newKeygenCommand(),
 			newUsersCommand(),
 		},

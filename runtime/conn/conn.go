@@ -409,8 +409,8 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 	c.vanish()
 	c.mu.Unlock()
 
+	c.out.stop(reason) // first: who waits for the context's end may want to send something
 	c.cancel(reason)
-	c.out.stop(reason)
 	c.nc.Close()
 	for _, call := range made.all() {
 		c.endMade(call, reason)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -479,4 +480,29 @@ func TestDrainBesideCalls(t *testing.T) {
 			t.Fatalf("%d handlers ran, and %d replies came", ran.Load(), replies)
 		}
 	}
+}
+
+// TestNothingAfterTheEnd: who learns by the context that the connection has ended
+// cannot send any more.
+func TestNothingAfterTheEnd(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newRaw(t, form, connDialled, nil)
+		for range 20_000 { // they are cancelled one after the other, which takes a while
+			_, cancel := context.WithCancel(r.conn.Context())
+			defer cancel()
+		}
+		drained := make(chan struct{})
+		go func() {
+			defer close(drained)
+			for r.conn.Context().Err() == nil {
+				runtime.Gosched()
+			}
+			r.conn.Drain("too late")
+		}()
+		r.nc.(*net.TCPConn).CloseWrite()
+		receive(t, drained)
+		for p := range r.got {
+			t.Errorf("got %s after the end", show(p))
+		}
+	})
 }
