@@ -36,7 +36,8 @@ func runClient(ctx context.Context, address, name string, shown *credentials, in
 	p := &person{out: &screen{out: out}, status: "here"}
 	handlers := new(packetrpc.Handlers)
 	chatv1packetrpc.RegisterChatEventsHandler(handlers, p)
-	conn, err := client.Dial(ctx, address, append(options, client.WithHandlers(handlers))...)
+	options = append(options, client.WithHandlers(handlers), client.WithStateHook(p.connection))
+	conn, err := client.Dial(ctx, address, options...)
 	if err != nil {
 		return err
 	}

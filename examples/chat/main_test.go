@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/packetrpctest"
 	"github.com/packetrpc/packetrpc/runtime/server"
 )
@@ -249,7 +248,7 @@ func TestInteractive(t *testing.T) {
 	}
 }
 
-func TestClientWhenTheRoomCloses(t *testing.T) {
+func TestClientWhenTheRoomIsOpenedAgain(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -263,8 +262,21 @@ func TestClientWhenTheRoomCloses(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
-	if err := ada.result(); packetrpc.CodeOf(err) != packetrpc.CodeUnavailable {
+	ada.expect("* the connection is lost: unavailable: the server takes no new calls")
+	listener, err = net.Listen("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop = context.WithCancel(t.Context())
+	go func() { served <- newServer().Serve(ctx, listener) }()
+	ada.expect("* connected again")
+	ada.typeLine("/quit")
+	if err := ada.result(); err != nil {
 		t.Errorf("the client ended with %v", err)
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	chatv1 "github.com/packetrpc/packetrpc/examples/chat/gen/chat/v1"
 	"github.com/packetrpc/packetrpc/examples/chat/gen/chat/v1/chatv1packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/client"
 )
 
 // person is the user of a client. It handles the ChatEvents, which the server
@@ -60,6 +61,17 @@ func (p *person) Status(context.Context, *chatv1.StatusRequest) (*chatv1.StatusR
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return &chatv1.StatusResponse{Status: p.status}, nil
+}
+
+// connection tells what becomes of the connection. The client takes care of it.
+func (p *person) connection(state client.State) {
+	switch {
+	case state.Phase == client.PhaseReconnecting:
+		p.out.printf("* the connection is lost: %v\n", state.Err)
+	case state.Phase == client.PhaseReady:
+		p.setID(string(state.ID))
+		p.out.printf("* connected again\n")
+	}
 }
 
 func (p *person) setStatus(status string) {

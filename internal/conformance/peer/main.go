@@ -55,7 +55,8 @@ func run(broken string) error {
 
 // dial plays the client.
 func dial(task conformance.Task, out *observer, broken string) error {
-	options := []client.Option{client.WithHandlers(newHandlers(out)), client.WithPassword(task.Username, task.Password)}
+	options := []client.Option{client.WithHandlers(newHandlers(out)), client.WithPassword(task.Username, task.Password),
+		client.WithoutReconnect()} // what becomes of the connection is what the cases look at
 	if task.Form == "json" {
 		options = append(options, client.WithJSON())
 	}
