@@ -41,9 +41,12 @@ type Client struct {
 	changed chan struct{} // closed when current changes
 	state   State
 	failure error          // why the last attempt to connect failed
+	untold  []State        // what the state hook has not been told
 	closing bool           // this side has closed the client
 	leaving []*link        // those that finish what they have; see moveOn
 	tending sync.WaitGroup // goroutines for links; raised under mu before life ends
+
+	telling sync.Mutex // held while the state hook is called; locked before mu
 }
 
 var _ packetrpc.Caller = (*Client)(nil)

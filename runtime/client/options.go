@@ -182,9 +182,9 @@ func WithPatience(limit time.Duration) Option {
 }
 
 // WithStateHook sets a function that is told when the connection is lost, when the
-// client has connected again, and when it has ended. It is called by one goroutine at
-// a time for each of these; the client does nothing else meanwhile, so it should not
-// take long. The default is none.
+// client has connected again, and when it has ended, in that order and by one goroutine
+// at a time. The client does not connect meanwhile, so it should not take long. It must
+// not close the client. The default is none.
 func WithStateHook(hook func(State)) Option {
 	return func(o *options) { o.stateHook = hook }
 }

@@ -108,6 +108,9 @@ func (c *Client) adopt(l *link, resumeRefused string, hadSession bool) {
 		c.failure = nil
 		c.replace(l, state)
 	}
+	if !hadSession {
+		c.untold = nil // Dial's return says as much
+	}
 	c.mu.Unlock()
 	l.conn.Start()
 	if closing {
@@ -116,23 +119,36 @@ func (c *Client) adopt(l *link, resumeRefused string, hadSession bool) {
 		return
 	}
 	l.conn.AfterEnd(func() { c.linkEnded(l) })
-	if hadSession {
-		c.tell(state)
-	}
+	c.tell()
 }
 
-// replace makes a link the current one; nil is none. c.mu is held.
+// replace makes a link the current one; nil is none. The caller sees to it that tell is
+// called. c.mu is held.
 func (c *Client) replace(l *link, state State) {
 	c.current.Store(l)
 	c.state = state
+	if c.options.stateHook != nil {
+		c.untold = append(c.untold, state)
+	}
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
 
-// tell calls the state hook.
-func (c *Client) tell(state State) {
-	if c.options.stateHook != nil {
-		c.options.stateHook(state)
+// tell calls the state hook with what it has not been told, in order.
+func (c *Client) tell() {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	for {
+		c.mu.Lock()
+		untold := c.untold
+		c.untold = nil
+		c.mu.Unlock()
+		if untold == nil {
+			return
+		}
+		for _, state := range untold {
+			c.options.stateHook(state)
+		}
 	}
 }
 
@@ -154,7 +170,7 @@ func (c *Client) linkEnded(l *link) {
 	c.failure = reason
 	c.replace(nil, state)
 	c.tending.Go(func() {
-		c.tell(state)
+		c.tell()
 		l.conn.Wait() // what its handlers have done counts as received
 		l.workers.Close()
 		c.reconnect(l.at, l)
@@ -178,7 +194,7 @@ func (c *Client) finish(reason error) {
 	state := State{Phase: PhaseEnded, ID: c.state.ID, Err: reason}
 	c.replace(nil, state)
 	if c.options.stateHook != nil {
-		c.tending.Go(func() { c.tell(state) })
+		c.tending.Go(c.tell)
 	}
 	c.end(reason)
 }
@@ -197,7 +213,7 @@ func (c *Client) moveOn(l *link) {
 	c.leaving = append(c.leaving, l)
 	c.replace(nil, state)
 	c.tending.Go(func() {
-		c.tell(state)
+		c.tell()
 		c.reconnect(l.at+1, nil)
 	})
 }
