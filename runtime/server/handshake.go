@@ -77,15 +77,21 @@ func (h *handshake) run() (enter func(), err error) {
 	if !interrupt() {
 		return nil, errShuttingDown
 	}
-	refused := ""
-	if !request.ResumeToken.IsZero() {
-		if enter, refused = h.resume(request); enter != nil {
+	refused, resumes := "", !request.ResumeToken.IsZero()
+	if resumes && h.tokenSuffices() {
+		if enter, refused = h.resume(request, nil); enter != nil {
 			return enter, nil
 		}
+		resumes = false
 	}
 	identity, err := h.authenticate(request.Credentials)
 	if err != nil {
 		return nil, err
+	}
+	if resumes {
+		if enter, refused = h.resume(request, &identity); enter != nil {
+			return enter, nil
+		}
 	}
 	if err := s.registry.reserve(); err != nil {
 		return nil, err

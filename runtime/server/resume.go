@@ -102,8 +102,16 @@ func (m *member) comesBack(make func() *conn.Conn) (before *conn.Conn, ok bool) 
 	return before, true
 }
 
-// resume lets a session go on over this connection, or tells why it does not.
-func (h *handshake) resume(request session.Request) (enter func(), refused string) {
+// tokenSuffices reports whether a session goes on for who has its token. On a connection
+// that is not encrypted others can read tokens.
+func (h *handshake) tokenSuffices() bool {
+	_, encrypted := h.opening.TLS()
+	return encrypted || h.server.options.authenticator == nil
+}
+
+// resume lets a session go on over this connection, or tells why it does not. The
+// client is the one that has been authenticated; nil where the token suffices.
+func (h *handshake) resume(request session.Request, client *packetrpc.Identity) (enter func(), refused string) {
 	s := h.server
 	known := s.sessions.ByToken(request.ResumeToken.Reveal())
 	if known == nil {
@@ -113,6 +121,8 @@ func (h *handshake) resume(request session.Request) (enter func(), refused strin
 	switch {
 	case m == nil || m.session != known || m.pushes == nil || !request.Resumable:
 		return nil, "the session cannot be resumed"
+	case client != nil && client.Name != known.Name():
+		return nil, "the session is another client's"
 	case m.bound.admits(h.boundTo(request)) != "":
 		return nil, m.bound.admits(h.boundTo(request))
 	}
