@@ -150,6 +150,13 @@ func (s *Pushes) Resume(had uint64) {
 	s.unsent = len(s.kept)
 }
 
+// Kept returns how many pushes wait to be acknowledged.
+func (s *Pushes) Kept() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.kept)
+}
+
 // End forgets everything: the session is over.
 func (s *Pushes) End() {
 	s.mu.Lock()
