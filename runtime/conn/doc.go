@@ -32,13 +32,26 @@
 // queued on all of them, and then a few workers write what each socket takes at
 // once (fanout.go).
 //
+// # Between packets and socket, and between messages and packets
+//
+// TLS turns bytes into others between the queue and the socket (encryption.go). The
+// data of sealed actions is sealed when it is sent, and opened by whoever decodes it
+// (sealing.go).
+//
+// # What outlives a connection
+//
+// The one-way packets of a session that can go on are numbered and kept by its Pushes
+// until the other side, by its Received, has handled and acknowledged them (pushes.go,
+// received.go). A timer feels the other side's pulse (keepalive.go).
+//
 // # What goroutines share
 //
 // Conn.mu guards which calls there are and who works on what (work.go). Each inbox
 // has a lock for its messages, the account (window.go) one for incomplete messages,
 // the writer one for its queue and the credit to send, the Workers one for who is
-// idle. They are taken in this order: Conn.mu, that of an inbox, one of the others,
-// with which no further one is taken. The reader belongs to the goroutine that holds
+// idle, Pushes and Received one each. They are taken in this order: Conn.mu, that of an
+// inbox, that of the writer, one of the others, with which no further one is taken. The
+// reader belongs to the goroutine that holds
 // the reading role, and a buffer (buffers.go) to one goroutine at a time.
 //
 // # What bounds it
