@@ -42,12 +42,12 @@ type user struct {
 
 // push is a push that has arrived.
 type push struct {
-	kind        string
-	epoch       int
-	session     string // of direct ones
-	n           int64
-	what        string // of direct ones
-	group, all  int64  // what joined and bye tell of
+	kind       string
+	epoch      int
+	session    string // of direct ones
+	n          int64
+	what       string // of direct ones
+	group, all int64  // what joined and bye tell of
 }
 
 // newUser connects a client to an address.

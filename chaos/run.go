@@ -40,6 +40,9 @@ func (p plan) run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
+	if err := os.MkdirAll(p.folder, 0o700); err != nil {
+		return err
+	}
 	h, err := newHistory(filepath.Join(p.folder, "history"))
 	if err != nil {
 		return err

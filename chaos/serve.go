@@ -69,10 +69,10 @@ func serve(arguments []string) error {
 // target is the server that is put to the test.
 type target struct {
 	serving
-	journal *journal
-	server  *server.Server
-	quiet   context.Context // ends when there are to be no more pushes
-	hush    context.CancelFunc
+	journal             *journal
+	server              *server.Server
+	quiet               context.Context // ends when there are to be no more pushes
+	hush                context.CancelFunc
 	pushers, broadcasts sync.WaitGroup
 	// How many broadcasts of a kind have begun.
 	group, all atomic.Int64
