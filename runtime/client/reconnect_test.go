@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,6 +35,20 @@ type way struct {
 	to     *packetrpctest.Listener
 	faults []*packetrpctest.FaultyConn
 	closed bool // nobody is reached
+	first  *firstWrite
+}
+
+// firstWrite is a connection that keeps what was written to it first: the handshake.
+type firstWrite struct {
+	net.Conn
+	bytes []byte
+}
+
+func (f *firstWrite) Write(bytes []byte) (int, error) {
+	if f.bytes == nil {
+		f.bytes = slices.Clone(bytes)
+	}
+	return f.Conn.Write(bytes)
 }
 
 func (w *way) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -46,7 +61,8 @@ func (w *way) dial(ctx context.Context, network, address string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	faulty := packetrpctest.NewFaultyConn(nc)
+	w.first = &firstWrite{Conn: nc}
+	faulty := packetrpctest.NewFaultyConn(w.first)
 	w.faults = append(w.faults, faulty)
 	return faulty, nil
 }
@@ -55,6 +71,13 @@ func (w *way) shut(closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = closed
+}
+
+// handshake returns the one that was sent over the last connection.
+func (w *way) handshake() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.first.bytes
 }
 
 // last returns the last connection that was made.
@@ -173,6 +196,29 @@ func TestLateEndOfAnOldConnection(t *testing.T) {
 	}
 	if len(left) > 0 || srv.Count() != 1 {
 		t.Error("the late end has evicted the client")
+	}
+}
+
+// A handshake that arrives late, of a connection that the client has given up, takes the
+// session away from the client's next connection, but not for good.
+func TestLateHandshakeOfAnOldConnection(t *testing.T) {
+	c, w, states := fickle(t, server.New())
+	id := c.ID()
+	w.last().Cut()
+	wantState(t, states, client.PhaseReconnecting, false)
+	wantState(t, states, client.PhaseReady, true)
+	late, err := w.to.Dial(within(t), "memory", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if _, err := late.Write(w.handshake()); err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, states, client.PhaseReconnecting, false)
+	wantState(t, states, client.PhaseReady, true)
+	if info(t, c).GetClient().GetId() != id || c.Err() != nil {
+		t.Errorf("the client has ended with %v, or has another id", c.Err())
 	}
 }
 

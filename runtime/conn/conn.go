@@ -318,6 +318,12 @@ func (c *Conn) CloseAndWait(reason string) {
 	c.Wait()
 }
 
+// Lose ends the connection at once as if it were lost: the other side is told nothing,
+// and may go on with the session over another one.
+func (c *Conn) Lose(reason string) {
+	c.terminate(packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(reason)))
+}
+
 func closedHere(reason string) *packetrpc.Error {
 	text := "closed by this side"
 	if reason != "" {

@@ -129,7 +129,9 @@ func (h *handshake) resume(request session.Request) (enter func(), refused strin
 	if !ok {
 		return nil, "the session has just ended"
 	}
-	before.Close("the session goes on over another connection")
+	// It is not closed: this handshake may be a late one, of an attempt that the client
+	// has given up, and the client then has to come back.
+	before.Lose("the session goes on over another connection")
 	s.options.logger.Debug("packetrpc: resumed", "client", m.ID(), "name", m.session.Name(), "address", h.nc.RemoteAddr())
 	return func() { s.readmit(m, m.current()) }, ""
 }
