@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -219,6 +220,41 @@ func TestLateHandshakeOfAnOldConnection(t *testing.T) {
 	wantState(t, states, client.PhaseReady, true)
 	if info(t, c).GetClient().GetId() != id || c.Err() != nil {
 		t.Errorf("the client has ended with %v, or has another id", c.Err())
+	}
+}
+
+// Handshakes for one session that arrive at the same time are all answered, and the
+// client comes back after them.
+func TestManyHandshakesForOneSession(t *testing.T) {
+	c, w, states := fickle(t, server.New())
+	w.last().Cut()
+	wantState(t, states, client.PhaseReconnecting, false)
+	wantState(t, states, client.PhaseReady, true)
+	for range 5 {
+		handshake := w.handshake()
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				late, err := w.to.Dial(within(t), "memory", "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer late.Close()
+				late.SetDeadline(time.Now().Add(5 * time.Second))
+				if _, err := late.Write(handshake); err != nil {
+					t.Error(err)
+				}
+				if _, err := late.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Error("a handshake is not answered, nor its connection closed")
+				}
+			})
+		}
+		all.Wait()
+		info(t, c)
+		for len(states) > 0 {
+			<-states // so that the hook never waits
+		}
 	}
 }
 

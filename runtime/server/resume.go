@@ -122,9 +122,11 @@ func (h *handshake) resume(request session.Request) (enter func(), refused strin
 	if err != nil {
 		return nil, packetrpc.AsError(err).Message
 	}
+	var c *conn.Conn // not m.current(), which yet another handshake may change
 	before, ok := m.comesBack(func() *conn.Conn {
 		m.pushes.Resume(request.LastSequence)
-		return h.newConn(m, request, answer)
+		c = h.newConn(m, request, answer)
+		return c
 	})
 	if !ok {
 		return nil, "the session has just ended"
@@ -133,7 +135,7 @@ func (h *handshake) resume(request session.Request) (enter func(), refused strin
 	// has given up, and the client then has to come back.
 	before.Lose("the session goes on over another connection")
 	s.options.logger.Debug("packetrpc: resumed", "client", m.ID(), "name", m.session.Name(), "address", h.nc.RemoteAddr())
-	return func() { s.readmit(m, m.current()) }, ""
+	return func() { s.readmit(m, c) }, ""
 }
 
 // readmit lets the calls of a client that has come back be handled. The calling
