@@ -43,7 +43,7 @@ type Client struct {
 	failure error          // why the last attempt to connect failed
 	closing bool           // this side has closed the client
 	leaving []*link        // those that finish what they have; see moveOn
-	tending sync.WaitGroup // goroutines for links; raised under mu before life ends
+	tending sync.WaitGroup // links, and goroutines for them; raised under mu before life ends
 }
 
 var _ packetrpc.Caller = (*Client)(nil)

@@ -107,6 +107,7 @@ func (c *Client) adopt(l *link, resumeRefused string, hadSession bool) {
 	if !closing {
 		c.failure = nil
 		c.replace(l, state)
+		c.tending.Add(1) // until linkEnded has returned
 	}
 	c.mu.Unlock()
 	l.conn.Start()
@@ -138,6 +139,7 @@ func (c *Client) tell(state State) {
 
 // linkEnded is called when a link's connection has ended. It must not wait.
 func (c *Client) linkEnded(l *link) {
+	defer c.tending.Done()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current.Load() != l {
