@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"slices"
@@ -255,6 +256,24 @@ func TestManyHandshakesForOneSession(t *testing.T) {
 		for len(states) > 0 {
 			<-states // so that the hook never waits
 		}
+	}
+}
+
+// A client that comes back just when the server shuts down looks for another one.
+func TestComesBackToAServerThatShutsDown(t *testing.T) {
+	for i := range 100 {
+		srv := server.New(server.WithLogger(slog.New(slog.DiscardHandler)))
+		c, w, states := fickle(t, srv)
+		w.last().Cut()
+		wantState(t, states, client.PhaseReconnecting, false)
+		time.Sleep(time.Duration(i) * 5 * time.Microsecond)
+		if err := srv.Shutdown(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Err(); err != nil {
+			t.Fatalf("the client has ended: %v", err)
+		}
+		c.Close()
 	}
 }
 

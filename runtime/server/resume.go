@@ -143,6 +143,7 @@ func (h *handshake) resume(request session.Request) (enter func(), refused strin
 func (s *Server) readmit(m *member, c *conn.Conn) {
 	defer c.Serve()
 	if s.life.Err() != nil {
+		c.Drain(shuttingDown) // so that the client goes elsewhere
 		c.Close(shuttingDown)
 	}
 	s.watch(m, c, true)
