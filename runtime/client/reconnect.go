@@ -62,7 +62,7 @@ func (c *Client) ready(ctx context.Context) (*link, error) {
 		c.mu.Lock()
 		l, changed, failure := c.current.Load(), c.changed, c.failure
 		c.mu.Unlock()
-		if l != nil && l.conn.Context().Err() == nil {
+		if l != nil && !l.conn.Leaves() {
 			return l, nil
 		}
 		select {

@@ -378,6 +378,53 @@ func TestCallsWhileTheConnectionIsLost(t *testing.T) {
 	}
 }
 
+// While a handler of the connection that is lost still runs, calls wait as well, and
+// what may be repeated is.
+func TestCallsWhileALostConnectionIsHandled(t *testing.T) {
+	srv := server.New()
+	var ran atomic.Int32
+	entered := make(chan struct{}, 10)
+	packetrpc.HandleUnary(srv, againSpec, func(ctx context.Context, in *text) (*text, error) {
+		if ran.Add(1) == 1 {
+			entered <- struct{}{}
+			<-ctx.Done()
+		}
+		return in, nil
+	})
+	handlers, handling, release := new(packetrpc.Handlers), make(chan struct{}, 10), make(chan struct{})
+	packetrpc.HandleOneWay(handlers, noteSpec, func(context.Context, *text) error {
+		handling <- struct{}{}
+		<-release
+		return nil
+	})
+	c, w, _ := fickle(t, srv, client.WithHandlers(handlers))
+	peer, _ := srv.Connection(c.ID())
+	if err := peer.CallOneWay(within(t), noteSpec, wrapperspb.String("x")); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, handling)
+	done := make(chan error, 2)
+	call := func() {
+		_, err := packetrpc.CallUnary[text](within(t), c, againSpec, wrapperspb.String("x"))
+		done <- err
+	}
+	go call()
+	receive(t, entered)
+	w.last().Cut()
+	go call()
+	select {
+	case err := <-done:
+		t.Errorf("a call has ended with %v before there is a connection", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(release)
+	for range 2 {
+		if err := receive(t, done); err != nil {
+			t.Errorf("a call: %v", err)
+		}
+	}
+}
+
 // Some ends are for good.
 func TestEndsForGood(t *testing.T) {
 	var wrong atomic.Bool

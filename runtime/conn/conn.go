@@ -370,6 +370,14 @@ func (c *Conn) Lost() bool {
 	return c.ended != nil && c.closing == nil && !c.dismissed
 }
 
+// Leaves reports whether calls are refused for good: the connection has ended or is about
+// to, or the other side takes no new ones.
+func (c *Conn) Leaves() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refusesCalls() != nil || c.out.stopped()
+}
+
 // halfCloser is a net.Conn whose sending direction can be closed by itself.
 type halfCloser interface{ CloseWrite() error }
 
