@@ -44,7 +44,7 @@ type Client struct {
 	untold  []State        // what the state hook has not been told
 	closing bool           // this side has closed the client
 	leaving []*link        // those that finish what they have; see moveOn
-	tending sync.WaitGroup // goroutines for links; raised under mu before life ends
+	tending sync.WaitGroup // links, and goroutines for them; raised under mu before life ends
 
 	telling sync.Mutex // held while the state hook is called; locked before mu
 }

@@ -62,7 +62,7 @@ func (c *Client) ready(ctx context.Context) (*link, error) {
 		c.mu.Lock()
 		l, changed, failure := c.current.Load(), c.changed, c.failure
 		c.mu.Unlock()
-		if l != nil && l.conn.Context().Err() == nil {
+		if l != nil && !l.conn.Leaves() {
 			return l, nil
 		}
 		select {
@@ -107,6 +107,7 @@ func (c *Client) adopt(l *link, resumeRefused string, hadSession bool) {
 	if !closing {
 		c.failure = nil
 		c.replace(l, state)
+		c.tending.Add(1) // until linkEnded has returned
 	}
 	if !hadSession {
 		c.untold = nil // Dial's return says as much
@@ -154,6 +155,7 @@ func (c *Client) tell() {
 
 // linkEnded is called when a link's connection has ended. It must not wait.
 func (c *Client) linkEnded(l *link) {
+	defer c.tending.Done()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current.Load() != l {

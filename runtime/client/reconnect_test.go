@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,6 +37,20 @@ type way struct {
 	to     *packetrpctest.Listener
 	faults []*packetrpctest.FaultyConn
 	closed bool // nobody is reached
+	first  *firstWrite
+}
+
+// firstWrite is a connection that keeps what was written to it first: the handshake.
+type firstWrite struct {
+	net.Conn
+	bytes []byte
+}
+
+func (f *firstWrite) Write(bytes []byte) (int, error) {
+	if f.bytes == nil {
+		f.bytes = slices.Clone(bytes)
+	}
+	return f.Conn.Write(bytes)
 }
 
 func (w *way) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -46,7 +63,8 @@ func (w *way) dial(ctx context.Context, network, address string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	faulty := packetrpctest.NewFaultyConn(nc)
+	w.first = &firstWrite{Conn: nc}
+	faulty := packetrpctest.NewFaultyConn(w.first)
 	w.faults = append(w.faults, faulty)
 	return faulty, nil
 }
@@ -55,6 +73,13 @@ func (w *way) shut(closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = closed
+}
+
+// handshake returns the one that was sent over the last connection.
+func (w *way) handshake() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.first.bytes
 }
 
 // last returns the last connection that was made.
@@ -176,6 +201,82 @@ func TestLateEndOfAnOldConnection(t *testing.T) {
 	}
 }
 
+// A handshake that arrives late, of a connection that the client has given up, takes the
+// session away from the client's next connection, but not for good.
+func TestLateHandshakeOfAnOldConnection(t *testing.T) {
+	c, w, states := fickle(t, server.New())
+	id := c.ID()
+	w.last().Cut()
+	wantState(t, states, client.PhaseReconnecting, false)
+	wantState(t, states, client.PhaseReady, true)
+	late, err := w.to.Dial(within(t), "memory", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if _, err := late.Write(w.handshake()); err != nil {
+		t.Fatal(err)
+	}
+	wantState(t, states, client.PhaseReconnecting, false)
+	wantState(t, states, client.PhaseReady, true)
+	if info(t, c).GetClient().GetId() != id || c.Err() != nil {
+		t.Errorf("the client has ended with %v, or has another id", c.Err())
+	}
+}
+
+// Handshakes for one session that arrive at the same time are all answered, and the
+// client comes back after them.
+func TestManyHandshakesForOneSession(t *testing.T) {
+	c, w, states := fickle(t, server.New())
+	w.last().Cut()
+	wantState(t, states, client.PhaseReconnecting, false)
+	wantState(t, states, client.PhaseReady, true)
+	for range 5 {
+		handshake := w.handshake()
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				late, err := w.to.Dial(within(t), "memory", "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer late.Close()
+				late.SetDeadline(time.Now().Add(5 * time.Second))
+				if _, err := late.Write(handshake); err != nil {
+					t.Error(err)
+				}
+				if _, err := late.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Error("a handshake is not answered, nor its connection closed")
+				}
+			})
+		}
+		all.Wait()
+		info(t, c)
+		for len(states) > 0 {
+			<-states // so that the hook never waits
+		}
+	}
+}
+
+// A client that comes back just when the server shuts down looks for another one.
+func TestComesBackToAServerThatShutsDown(t *testing.T) {
+	for i := range 100 {
+		srv := server.New(server.WithLogger(slog.New(slog.DiscardHandler)))
+		c, w, states := fickle(t, srv)
+		w.last().Cut()
+		wantState(t, states, client.PhaseReconnecting, false)
+		time.Sleep(time.Duration(i) * 5 * time.Microsecond)
+		if err := srv.Shutdown(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Err(); err != nil {
+			t.Fatalf("the client has ended: %v", err)
+		}
+		c.Close()
+	}
+}
+
 // Who comes back too late, or to another server, has a new session and is told so.
 func TestSessionsThatDoNotGoOn(t *testing.T) {
 	left := make(chan error, 10)
@@ -274,6 +375,53 @@ func TestCallsWhileTheConnectionIsLost(t *testing.T) {
 	}
 	if err := c.WaitReady(within(t)); err != nil {
 		t.Error(err)
+	}
+}
+
+// While a handler of the connection that is lost still runs, calls wait as well, and
+// what may be repeated is.
+func TestCallsWhileALostConnectionIsHandled(t *testing.T) {
+	srv := server.New()
+	var ran atomic.Int32
+	entered := make(chan struct{}, 10)
+	packetrpc.HandleUnary(srv, againSpec, func(ctx context.Context, in *text) (*text, error) {
+		if ran.Add(1) == 1 {
+			entered <- struct{}{}
+			<-ctx.Done()
+		}
+		return in, nil
+	})
+	handlers, handling, release := new(packetrpc.Handlers), make(chan struct{}, 10), make(chan struct{})
+	packetrpc.HandleOneWay(handlers, noteSpec, func(context.Context, *text) error {
+		handling <- struct{}{}
+		<-release
+		return nil
+	})
+	c, w, _ := fickle(t, srv, client.WithHandlers(handlers))
+	peer, _ := srv.Connection(c.ID())
+	if err := peer.CallOneWay(within(t), noteSpec, wrapperspb.String("x")); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, handling)
+	done := make(chan error, 2)
+	call := func() {
+		_, err := packetrpc.CallUnary[text](within(t), c, againSpec, wrapperspb.String("x"))
+		done <- err
+	}
+	go call()
+	receive(t, entered)
+	w.last().Cut()
+	go call()
+	select {
+	case err := <-done:
+		t.Errorf("a call has ended with %v before there is a connection", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(release)
+	for range 2 {
+		if err := receive(t, done); err != nil {
+			t.Errorf("a call: %v", err)
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ func (c *Client) mayRepeat(l *link, spec *packetrpc.Spec, err error) bool {
 	if c.options.noReconnect || !errors.As(err, &coded) || coded.Code != packetrpc.CodeUnavailable || c.life.Err() != nil {
 		return false
 	}
-	if c.current.Load() == l && l.conn.Context().Err() == nil {
+	if c.current.Load() == l && !l.conn.Leaves() {
 		return false // something else is wrong
 	}
 	if coded.Outcome == packetrpc.OutcomeNotSent {

@@ -318,6 +318,12 @@ func (c *Conn) CloseAndWait(reason string) {
 	c.Wait()
 }
 
+// Lose ends the connection at once as if it were lost: the other side is told nothing,
+// and may go on with the session over another one.
+func (c *Conn) Lose(reason string) {
+	c.terminate(packetrpc.NewError(packetrpc.CodeUnavailable, errors.New(reason)))
+}
+
 func closedHere(reason string) *packetrpc.Error {
 	text := "closed by this side"
 	if reason != "" {
@@ -362,6 +368,14 @@ func (c *Conn) Lost() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ended != nil && c.closing == nil && !c.dismissed
+}
+
+// Leaves reports whether calls are refused for good: the connection has ended or is about
+// to, or the other side takes no new ones.
+func (c *Conn) Leaves() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refusesCalls() != nil || c.out.stopped()
 }
 
 // halfCloser is a net.Conn whose sending direction can be closed by itself.

@@ -386,6 +386,13 @@ func (w *writer) stop(reason *packetrpc.Error) {
 	w.marks = nil
 }
 
+// stopped reports whether the writer refuses all senders.
+func (w *writer) stopped() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err != nil
+}
+
 // closeWrite tells the other side that nothing more comes, and reports whether the
 // connection has a way to tell it.
 func (w *writer) closeWrite() bool {

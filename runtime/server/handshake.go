@@ -362,6 +362,7 @@ func (s *Server) admit(m *member) {
 		c.Start() // the hook may call the client
 	}
 	if err != nil {
+		c.Drain(shuttingDown) // so that the client goes elsewhere
 		c.Close(shuttingDown)
 	} else {
 		s.connected(m)

@@ -132,16 +132,20 @@ func (h *handshake) resume(request session.Request, client *packetrpc.Identity) 
 	if err != nil {
 		return nil, packetrpc.AsError(err).Message
 	}
+	var c *conn.Conn // not m.current(), which yet another handshake may change
 	before, ok := m.comesBack(func() *conn.Conn {
 		m.pushes.Resume(request.LastSequence)
-		return h.newConn(m, request, answer)
+		c = h.newConn(m, request, answer)
+		return c
 	})
 	if !ok {
 		return nil, "the session has just ended"
 	}
-	before.Close("the session goes on over another connection")
+	// It is not closed: this handshake may be a late one, of an attempt that the client
+	// has given up, and the client then has to come back.
+	before.Lose("the session goes on over another connection")
 	s.options.logger.Debug("packetrpc: resumed", "client", m.ID(), "name", m.session.Name(), "address", h.nc.RemoteAddr())
-	return func() { s.readmit(m, m.current()) }, ""
+	return func() { s.readmit(m, c) }, ""
 }
 
 // readmit lets the calls of a client that has come back be handled. The calling
@@ -149,6 +153,7 @@ func (h *handshake) resume(request session.Request, client *packetrpc.Identity) 
 func (s *Server) readmit(m *member, c *conn.Conn) {
 	defer c.Serve()
 	if s.life.Err() != nil {
+		c.Drain(shuttingDown) // so that the client goes elsewhere
 		c.Close(shuttingDown)
 	}
 	s.watch(m, c, true)
