@@ -64,6 +64,10 @@ func (s *Pushes) append(spec *packetrpc.Spec, p packet.Packet) bool {
 	}
 	s.keep(push)
 	s.unsent++
+	if s.live { // the push comes from an earlier connection, and nobody would send it
+		s.live = false
+		s.owner.cfg.Workers.Run(s.owner.fallBehind)
+	}
 	return true
 }
 
@@ -221,6 +225,20 @@ func (c *Conn) startPushes() {
 		c.mu.Lock()
 		c.leave()
 	})
+}
+
+// fallBehind lets a connection that was live catch up once more.
+func (c *Conn) fallBehind() {
+	c.mu.Lock()
+	if c.ended != nil {
+		c.mu.Unlock()
+		return // the next connection sends what was kept
+	}
+	c.todo.working++
+	c.mu.Unlock()
+	c.catchUp()
+	c.mu.Lock()
+	c.leave()
 }
 
 // catchUp sends what was kept, and then lets pushes be sent as they come.
