@@ -192,15 +192,35 @@ func (c *Conn) sendPushEncoded(ctx context.Context, p *packet.Packet, spec *pack
 	if err := c.fits(len(data)); err != nil {
 		return err
 	}
-	kept := *p
-	kept.Data = data
-	switch postponed, kept := c.cfg.Pushes.postpone(c, spec, kept); {
-	case postponed && kept:
-		return nil
-	case postponed:
+	push := *p
+	push.Data = data
+	postponed, kept := c.cfg.Pushes.postpone(c, spec, push)
+	if !postponed {
+		err := c.sendEncoded(ctx, &c.lane, p, spec, data)
+		switch {
+		case err == nil || !c.losesPushes():
+			return err
+		case err.Outcome != packetrpc.OutcomeNotSent:
+			return nil // it is kept, and is sent again
+		}
+		if postponed, kept = c.cfg.Pushes.postpone(c, spec, push); !postponed {
+			return err
+		}
+	}
+	if !kept {
 		return errNoRoom()
 	}
-	return c.sendEncoded(ctx, &c.lane, p, spec, data)
+	return nil
+}
+
+// losesPushes reports whether nothing can be sent any more. Then pushes are kept from
+// now on, although the connection may not have ended yet.
+func (c *Conn) losesPushes() bool {
+	if !c.out.stopped() {
+		return false
+	}
+	c.cfg.Pushes.suspend(c)
+	return true
 }
 
 // own makes a connection the one that sends pushes. It reports whether there are some
