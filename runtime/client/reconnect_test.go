@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -175,6 +176,42 @@ func TestResumes(t *testing.T) {
 	c.Close()
 	if receive(t, left) != id {
 		t.Error("another client has gone")
+	}
+}
+
+// Pushes that wait for a connection that is then lost are kept, those that were sent in
+// part as well.
+func TestPushesThatWaitWhenTheConnectionIsLost(t *testing.T) {
+	srv := server.New(server.WithResume(time.Minute, 64<<20))
+	handlers, got := new(packetrpc.Handlers), make(chan string, 100)
+	packetrpc.HandleOneWay(handlers, noteSpec, func(_ context.Context, in *text) error {
+		got <- in.Value[:1]
+		return nil
+	})
+	c, w, states := fickle(t, srv, client.WithHandlers(handlers))
+	peer, _ := srv.Connection(c.ID())
+	w.last().Freeze()
+	const many = 20
+	done := make(chan error, many)
+	for i := range many {
+		go func() {
+			done <- peer.CallOneWay(within(t), noteSpec, wrapperspb.String(string(rune('a'+i))+strings.Repeat("x", 200<<10)))
+		}()
+	}
+	time.Sleep(10 * time.Millisecond) // however many wait by then, none may fail
+	w.last().Cut()
+	wantState(t, states, client.PhaseReconnecting, false)
+	wantState(t, states, client.PhaseReady, true)
+	came := make(map[string]int)
+	for range many {
+		if err := receive(t, done); err != nil {
+			t.Errorf("a push: %v", err)
+			continue
+		}
+		came[receive(t, got)]++
+	}
+	if len(came) != many || len(got) > 0 {
+		t.Errorf("of %d pushes came %v, and %d more", many, came, len(got))
 	}
 }
 

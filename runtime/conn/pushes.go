@@ -64,6 +64,10 @@ func (s *Pushes) append(spec *packetrpc.Spec, p packet.Packet) bool {
 	}
 	s.keep(push)
 	s.unsent++
+	if s.live { // the push comes from an earlier connection, and nobody would send it
+		s.live = false
+		s.owner.cfg.Workers.Run(s.owner.fallBehind)
+	}
 	return true
 }
 
@@ -195,15 +199,35 @@ func (c *Conn) sendPushEncoded(ctx context.Context, p *packet.Packet, spec *pack
 	if err := c.fits(len(data)); err != nil {
 		return err
 	}
-	kept := *p
-	kept.Data = data
-	switch postponed, kept := c.cfg.Pushes.postpone(c, spec, kept); {
-	case postponed && kept:
-		return nil
-	case postponed:
+	push := *p
+	push.Data = data
+	postponed, kept := c.cfg.Pushes.postpone(c, spec, push)
+	if !postponed {
+		err := c.sendEncoded(ctx, &c.lane, p, spec, data)
+		switch {
+		case err == nil || !c.losesPushes():
+			return err
+		case err.Outcome != packetrpc.OutcomeNotSent:
+			return nil // it is kept, and is sent again
+		}
+		if postponed, kept = c.cfg.Pushes.postpone(c, spec, push); !postponed {
+			return err
+		}
+	}
+	if !kept {
 		return errNoRoom()
 	}
-	return c.sendEncoded(ctx, &c.lane, p, spec, data)
+	return nil
+}
+
+// losesPushes reports whether nothing can be sent any more. Then pushes are kept from
+// now on, although the connection may not have ended yet.
+func (c *Conn) losesPushes() bool {
+	if !c.out.stopped() {
+		return false
+	}
+	c.cfg.Pushes.suspend(c)
+	return true
 }
 
 // own makes a connection the one that sends pushes. It reports whether there are some
@@ -228,6 +252,20 @@ func (c *Conn) startPushes() {
 		c.mu.Lock()
 		c.leave()
 	})
+}
+
+// fallBehind lets a connection that was live catch up once more.
+func (c *Conn) fallBehind() {
+	c.mu.Lock()
+	if c.ended != nil {
+		c.mu.Unlock()
+		return // the next connection sends what was kept
+	}
+	c.todo.working++
+	c.mu.Unlock()
+	c.catchUp()
+	c.mu.Lock()
+	c.leave()
 }
 
 // catchUp sends what was kept, and then lets pushes be sent as they come.

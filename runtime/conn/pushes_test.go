@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,6 +111,33 @@ func (r *resumed) push(c *conn.Conn, n int, rng *rand.Rand) error {
 		return nil
 	}
 	return c.CallOneWay(timeout(r.t), note, wrapperspb.String(value))
+}
+
+// A push that comes by an earlier connection, when the next one has caught up, is sent
+// over that one, and in its turn.
+func TestPushOverAnEarlierConnection(t *testing.T) {
+	for _, over := range links() {
+		t.Run(over.String(), func(t *testing.T) {
+			r := newResumed(t, over, 1<<20)
+			r.connect()
+			earlier := r.pusher
+			r.end()
+			r.connect()
+			for n, c := range []*conn.Conn{r.pusher, earlier, r.pusher, earlier, earlier} {
+				if err := c.CallOneWay(timeout(t), note, wrapperspb.String(strconv.Itoa(n))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for deadline := time.Now().Add(patience); time.Now().Before(deadline) && r.received.Handled() < 5; {
+				time.Sleep(time.Millisecond)
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if want := []int{0, 1, 2, 3, 4}; !slices.Equal(r.got, want) || len(r.gaps) > 0 {
+				t.Errorf("pushes %v came, with the gaps %v, and should be %v", r.got, r.gaps, want)
+			}
+		})
+	}
 }
 
 // Pushes arrive once and in order although the connections are cut again and again,

@@ -77,7 +77,11 @@ func (c *Conn) queue(s *Shared) bool {
 		}
 	}
 	if !c.out.tryLock(&c.lane) {
-		return false
+		if c.cfg.Pushes == nil || !c.losesPushes() {
+			return false
+		}
+		_, kept := c.cfg.Pushes.postpone(c, s.spec, p)
+		return kept
 	}
 	if c.cfg.Pushes != nil {
 		if now, kept := c.cfg.Pushes.record(c, s.spec, &p); !now {
