@@ -34,7 +34,8 @@ const (
 
 // run makes a run, prints how it goes, and returns an error when a promise was broken.
 func (p plan) run(ctx context.Context, out io.Writer) error {
-	if p.folder == "" {
+	temporary := p.folder == ""
+	if temporary {
 		var err error
 		if p.folder, err = os.MkdirTemp("", "chaos"); err != nil {
 			return err
@@ -59,7 +60,10 @@ func (p plan) run(ctx context.Context, out io.Writer) error {
 	if n := len(h.broken); n > 0 {
 		return fmt.Errorf("%d times a promise was broken (-seed %d; the history is in %s)", n, p.seed, p.folder)
 	}
-	return os.RemoveAll(p.folder)
+	if temporary {
+		return os.RemoveAll(p.folder)
+	}
+	return nil
 }
 
 // trial is a run under way.
