@@ -423,7 +423,8 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 	c.vanish()
 	c.mu.Unlock()
 
-	c.out.stop(reason) // first: who waits for the context's end may want to send something
+	c.out.stop(reason)         // first: who waits for the context's end may want to send something
+	c.out.end(&c.lane, reason) // nobody gives its senders credit any more
 	c.cancel(reason)
 	c.nc.Close()
 	for _, call := range made.all() {
@@ -461,6 +462,7 @@ func (c *Conn) depart(reason *packetrpc.Error) {
 	c.mu.Unlock()
 
 	c.out.stop(reason)
+	c.out.end(&c.lane, reason) // nobody gives its senders credit any more
 	for _, call := range made.all() {
 		c.endMade(call, reason)
 	}

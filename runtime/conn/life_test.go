@@ -506,3 +506,37 @@ func TestNothingAfterTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// A one-way call that waits for credit of the lane ends with the connection, whatever
+// its context.
+func TestOneWayCallsEndWithTheirConnection(t *testing.T) {
+	for name, end := range map[string]func(r *raw){
+		"lost":   func(r *raw) { r.nc.Close() },
+		"closed": func(r *raw) { r.conn.Close("over") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkLeaks(t)
+			r := newRaw(t, packet.Binary, true, func(cfg *conn.Config) { cfg.Remote.CallWindow = 100 })
+			var blocked [3]chan error
+			for i := range blocked {
+				blocked[i] = make(chan error, 1)
+				go func() {
+					for err := error(nil); ; {
+						if err = r.conn.CallOneWay(context.Background(), note, wrapperspb.String("x")); err != nil {
+							blocked[i] <- err
+							return
+						}
+					}
+				}()
+			}
+			r.want(packet.KindOneWay, 1)
+			r.want(packet.KindOneWay, 1)
+			end(r)
+			for _, done := range blocked {
+				if err := receive(t, done); packetrpc.CodeOf(err) != packetrpc.CodeUnavailable {
+					t.Errorf("it ended with %v", err)
+				}
+			}
+		})
+	}
+}
