@@ -220,6 +220,9 @@ func (c *Client) moveOn(l *link) {
 	})
 }
 
+// longestAsked is for how long at most a client stays away because the server asks it to.
+const longestAsked = time.Minute
+
 // reconnect makes another link, however often it has to try. before is the one whose
 // session goes on; nil is none.
 func (c *Client) reconnect(first int, before *link) {
@@ -242,7 +245,8 @@ func (c *Client) reconnect(first int, before *link) {
 		if !c.tryAgain(err) {
 			return
 		}
-		timer := time.NewTimer(pauses.NextBackOff())
+		asked := min(packetrpc.AsError(err).RetryAfter, longestAsked)
+		timer := time.NewTimer(asked + pauses.NextBackOff())
 		select {
 		case <-timer.C:
 		case <-c.life.Done():

@@ -30,7 +30,7 @@ func (c *Conn) handleRequest(p *packet.Packet) {
 		err = c.fillRequest(call, p)
 	}
 	if err != nil {
-		c.refuse(p, err)
+		c.refuseCall(call, p, err)
 		return
 	}
 	if !c.runsAtOnce(call, p) {
@@ -48,12 +48,15 @@ func (c *Conn) publish() {
 	}
 	c.mu.Lock()
 	refused := c.takesNoCalls()
+	if refused == nil && c.ended != nil {
+		refused = c.ended
+	}
 	for _, call := range c.in.opened {
-		if refused != nil || c.ended != nil {
+		if refused != nil {
 			break
 		}
 		c.taken.calls.put(call.id, call)
-		c.taken.count(call)
+		c.taken.open++
 		if !call.collects {
 			c.todo.queue.push(call)
 		}
@@ -70,6 +73,7 @@ func (c *Conn) publish() {
 // turnAway refuses calls that were opened just when this side stopped taking any.
 func (c *Conn) turnAway(calls []*takenCall, reason *packetrpc.Error) {
 	for _, call := range calls {
+		c.taken.leave(call)
 		c.account.taken(call.held)
 		if call.box != nil {
 			call.box.discard(reason)
@@ -182,10 +186,11 @@ func (c *Conn) admit(p *packet.Packet) (*takenCall, *packetrpc.Error) {
 			return nil, packetrpc.AsError(err)
 		}
 	}
-	if err := c.takeRoom(p.Kind); err != nil {
+	if err := c.takeRoom(p.Kind, method.Spec); err != nil {
 		return nil, err
 	}
 	call := &takenCall{conn: c, id: p.CallID, method: method, metadata: p.Metadata, reply: p.Kind == packet.KindRequest}
+	call.hasRoom.Store(call.reply)
 	call.seal = c.newSeal(method.Spec, p.CallID, false)
 	if p.Timeout > 0 {
 		call.deadline = time.Now().Add(p.Timeout)
@@ -207,7 +212,7 @@ const maxOpened = 64
 // takeRoom refuses calls beyond the limit and on a connection that drains. How
 // many there may be is found out for several at once: meanwhile it can only become
 // more.
-func (c *Conn) takeRoom(kind packet.Kind) *packetrpc.Error {
+func (c *Conn) takeRoom(kind packet.Kind, spec *packetrpc.Spec) *packetrpc.Error {
 	if kind == packet.KindRequest && c.in.room > 0 {
 		c.in.room--
 		return nil
@@ -225,11 +230,24 @@ func (c *Conn) takeRoom(kind packet.Kind) *packetrpc.Error {
 	if limit := c.cfg.Local.MaxOpenCalls; limit > 0 {
 		room = min(room, limit-int(c.taken.waiting.Load()))
 		if room <= 0 {
-			return packetrpc.Errorf(packetrpc.CodeResourceExhausted, "%d calls are open (WithMaxOpenCalls)", limit)
+			return c.cfg.Load.refused("%d calls are open (WithMaxOpenCalls)", limit)
 		}
+	}
+	if spec.NonBlocking {
+		c.taken.squeezeIn()
+		return nil
+	}
+	if room = c.taken.makeRoom(room); room == 0 {
+		return c.cfg.Load.refused("the server has %d calls under way (server.WithMaxCalls)", c.cfg.Load.maxCalls)
 	}
 	c.in.room = room - 1
 	return nil
+}
+
+// giveBackRoom gives the room back that has not been used.
+func (c *Conn) giveBackRoom() {
+	c.taken.giveBackRoom(c.in.room)
+	c.in.room = 0
 }
 
 // maxActionName is how long an action's name may be. Names that numbers stand
@@ -304,6 +322,9 @@ func (c *Conn) fillRequest(call *takenCall, p *packet.Packet) *packetrpc.Error {
 	if limit := c.cfg.Local.MaxMessageSize; len(p.Data) > limit {
 		return tooLarge(len(p.Data), limit)
 	}
+	if err := c.account.roomFor(len(p.Data)); err != nil {
+		return err
+	}
 	call.request = call.method.NewRequest()
 	if err := c.decodeRequest(p.Data, call.request, nil); err != nil {
 		return err
@@ -328,6 +349,15 @@ func (c *Conn) decodeRequest(data []byte, request proto.Message, with *callSeal)
 		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the data is no %s: %w", name, err)
 	}
 	return nil
+}
+
+// refuseCall answers a packet that opens no call after all; nil is a call that was not
+// admitted.
+func (c *Conn) refuseCall(call *takenCall, p *packet.Packet, reason *packetrpc.Error) {
+	if call != nil {
+		c.taken.leave(call)
+	}
+	c.refuse(p, reason)
 }
 
 // refuse answers a packet that opens no call. An old program tells answers apart

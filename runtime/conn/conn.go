@@ -92,6 +92,8 @@ type Config struct {
 	// Drained is told when the other side takes no new calls any more, by the reading
 	// goroutine, before such calls fail. It must not block; nil tells nobody.
 	Drained func()
+	// Load is what the connection has together with others; nil when there are none.
+	Load *Load
 	// Keepalive is when the other side is pinged. A plain one never is.
 	Keepalive Keepalive
 	// Logger is told of what no caller learns: handlers that panic, one-way calls
@@ -139,6 +141,7 @@ type Conn struct {
 	closing  *packetrpc.Error // why this side has said good-bye
 
 	dismissed bool          // the other side has
+	severed   bool          // the session is to end with the connection
 	gone      chan struct{} // closed when ended and the last worker has left
 }
 
@@ -153,6 +156,9 @@ func New(o *Opening, cfg Config) *Conn {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
+	}
+	if cfg.Load == nil {
+		cfg.Load = NewLoad(0, 0)
 	}
 	if cfg.Plain {
 		cfg.Local.CallWindow, cfg.Local.ConnectionWindow = 0, 0 // old programs know no credit
@@ -171,7 +177,7 @@ func New(o *Opening, cfg Config) *Conn {
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.workRef = c.work
 	c.made = newMadeCalls(cfg.Dialled)
-	c.taken = newTakenCalls(cfg.Local.CallWindow)
+	c.taken = newTakenCalls(cfg.Local.CallWindow, cfg.Load)
 	c.out = writer{
 		nc:         c.nc,
 		encryption: o.in.encryption,
@@ -189,6 +195,7 @@ func New(o *Opening, cfg Config) *Conn {
 		window:    cfg.Local.ConnectionWindow,
 		heldMax:   maxHeld,
 		partsMax:  max(minPartsMax, cfg.Local.MaxMessageSize),
+		portion:   portion{load: cfg.Load},
 		sendGrant: func(credit int) { c.sendCredit(0, credit) },
 	}
 	if cfg.Interceptor != nil {
@@ -228,6 +235,13 @@ func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 
 // Form returns how packets are written on the connection.
 func (c *Conn) Form() packet.Form { return c.form }
+
+// Traffic returns how many bytes have been received and sent, encryption aside.
+func (c *Conn) Traffic() (received, sent uint64) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.in.received.Load(), c.out.written
+}
 
 // Plain reports whether the other side is an old program.
 func (c *Conn) Plain() bool { return c.cfg.Plain }
@@ -361,13 +375,13 @@ func (c *Conn) sayGoodBye(reason string, cause *packetrpc.Error) bool {
 }
 
 // resumable reports whether the session can outlive the connection.
-func (c *Conn) resumable() bool { return c.cfg.Pushes != nil || c.cfg.Received != nil }
+func (c *Conn) resumable() bool { return c.cfg.Pushes.resumable() || c.cfg.Received != nil }
 
 // Lost reports whether the connection has ended although neither side has closed it.
 func (c *Conn) Lost() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ended != nil && c.closing == nil && !c.dismissed
+	return c.ended != nil && c.closing == nil && !c.dismissed && !c.severed
 }
 
 // Leaves reports whether calls are refused for good: the connection has ended or is about
@@ -418,7 +432,7 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 			timer.Stop()
 		}
 	}
-	c.todo.clear()
+	c.dropQueued()
 	c.settled()
 	c.vanish()
 	c.mu.Unlock()
@@ -432,6 +446,9 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 	}
 	for _, call := range taken.all() {
 		c.endTaken(call, reason)
+		if call.method.Stream == nil && call.wasCollecting() {
+			c.taken.leave(call) // no worker will
+		}
 	}
 	if epilogue != nil {
 		c.cfg.Workers.Run(epilogue)
@@ -500,6 +517,10 @@ func (c *Conn) vanish() {
 		case <-c.gone:
 		default:
 			close(c.gone)
+			c.account.close()
+			received, sent := c.Traffic()
+			c.cfg.Load.received.Add(received)
+			c.cfg.Load.sent.Add(sent)
 			if c.cfg.OwnWorkers {
 				c.cfg.Workers.dismiss()
 			}

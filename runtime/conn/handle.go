@@ -21,6 +21,7 @@ func (c *Conn) runsAtOnce(call *takenCall, p *packet.Packet) bool {
 	}
 	c.out.unlock(nil)
 	c.account.taken(call.held)
+	c.taken.leave(call)
 	response, err := c.invoke(call)
 	c.answerNow(call, response, err)
 	return true
@@ -48,12 +49,12 @@ func (c *Conn) runCall(call *takenCall) {
 		c.account.taken(call.held)
 	}
 	if call.over() != nil {
-		c.taken.uncount(call)
+		c.taken.leave(call)
 		call.sequence = 0 // a push that comes again
 		return
 	}
 	response, err := c.invoke(call)
-	c.taken.uncount(call) // before the answer invites the caller to make another
+	c.taken.leave(call) // before the answer invites the caller to make another
 	if call.reply {
 		c.answer(call, response, err)
 	} else if err != nil {
@@ -84,7 +85,7 @@ func (c *Conn) invoke(call *takenCall) (response proto.Message, err error) {
 			return
 		}
 		// The handler ends its goroutine, so nobody is going to answer for it.
-		c.taken.uncount(call)
+		c.taken.leave(call)
 		if call.reply {
 			c.answer(call, nil, packetrpc.Errorf(packetrpc.CodeInternal, "the handler of %s did not return", call.method.Spec.Action))
 			c.flushQueued()

@@ -93,6 +93,9 @@ func (b *inbox) admit(n, charge, limit int) *packetrpc.Error {
 	if size := b.part.size() + n; size > limit {
 		return tooLarge(size, limit)
 	}
+	if err := b.account.roomFor(n); err != nil {
+		return err
+	}
 	if b.window == 0 {
 		return nil
 	}

@@ -60,7 +60,7 @@ func (c *Conn) takeInLane(p *packet.Packet, reply bool) {
 				c.received(p.Sequence)
 			}
 		}
-		c.refuse(p, err)
+		c.refuseCall(call, p, err)
 	case p.More:
 		c.mu.Lock()
 		c.taken.lanePart = call
@@ -79,9 +79,10 @@ func (c *Conn) pushLane(call *takenCall) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended != nil {
+		c.taken.leave(call)
 		return
 	}
-	c.taken.count(call)
+	c.taken.open++
 	c.todo.lane.push(call)
 }
 

@@ -135,6 +135,13 @@ func (c *Conn) refusesCalls() *packetrpc.Error {
 	return c.made.refused
 }
 
+// refuses is refusesCalls for who does not hold c.mu.
+func (c *Conn) refuses() *packetrpc.Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refusesCalls()
+}
+
 // remove takes a call out of the table and reports whether it was still there;
 // if not, somebody else is ending it. c.mu is held.
 func (c *Conn) remove(call *madeCall) bool {
@@ -342,10 +349,7 @@ func (c *Conn) oneWay(ctx context.Context, spec *packetrpc.Spec, message proto.M
 	if err := c.callable(ctx, spec); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	reason := c.refusesCalls()
-	c.mu.Unlock()
-	if reason != nil && c.cfg.Pushes == nil {
+	if reason := c.refuses(); reason != nil && !c.cfg.Pushes.resumable() {
 		return notSent(reason)
 	}
 	lane := c.made.laneID

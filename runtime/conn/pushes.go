@@ -2,6 +2,8 @@ package conn
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -10,16 +12,47 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
+// SlowPolicy is what becomes of pushes that the other side does not take as fast as
+// they come.
+type SlowPolicy uint8
+
+// The policies.
+const (
+	// SlowWait: a push waits for room as long as its context allows. Broadcasts leave
+	// the other side out.
+	SlowWait SlowPolicy = iota
+	// SlowDropOldest: pushes are kept, and the oldest ones dropped for want of room.
+	SlowDropOldest
+	// SlowDisconnect: pushes are kept, and for want of room the session ends.
+	SlowDisconnect
+)
+
+// PushesConfig is what a session's pushes are made of.
+type PushesConfig struct {
+	// Limit is about how many bytes are kept.
+	Limit int
+	// Resumable: the session can go on over another connection. Otherwise pushes are
+	// kept only until they are sent.
+	Resumable bool
+	// Slow is what becomes of pushes that wait to be sent. It must be another policy
+	// than [SlowWait] when the session is not resumable.
+	Slow SlowPolicy
+	// Load is what all sessions of the server hold together; nil when there are none.
+	Load *Load
+}
+
 // Pushes numbers the one-way packets that a session is sent, and keeps them until
 // they are acknowledged, so that a connection that resumes the session can send again
-// what the one before has lost (PROTOCOL section 20). Its connections share it, one
-// after the other. Its methods may be called concurrently.
+// what the one before has lost (PROTOCOL section 20). It also keeps those that the
+// other side is too slow for, if its policy says so. The session's connections share
+// it, one after the other. Its methods may be called concurrently.
 type Pushes struct {
-	limit int // bytes that are kept
+	config PushesConfig
 
 	mu       sync.Mutex
 	kept     []keptPush // the oldest first; all have other sequences
 	bytes    int        // of what is kept
+	portion  portion    // of what the Load holds
 	sequence uint64     // of the last push
 	unsent   int        // how many of kept, at the end, the owner has not been given
 	owner    *Conn      // the connection that sends pushes
@@ -39,9 +72,19 @@ const keptOverhead = 256
 
 func (k *keptPush) size() int { return len(k.packet.Data) + keptOverhead }
 
-// NewPushes returns the pushes of a new session, of which about so many bytes are
-// kept.
-func NewPushes(limit int) *Pushes { return &Pushes{limit: limit} }
+// NewPushes returns the pushes of a new session.
+func NewPushes(config PushesConfig) *Pushes {
+	if config.Load == nil {
+		config.Load = NewLoad(0, 0)
+	}
+	return &Pushes{config: config, portion: portion{load: config.Load}}
+}
+
+// resumable reports whether pushes outlive their connection.
+func (s *Pushes) resumable() bool { return s != nil && s.config.Resumable }
+
+// buffers reports whether pushes are kept that cannot be sent at once.
+func (s *Pushes) buffers() bool { return s != nil && s.config.Slow != SlowWait }
 
 // postpone keeps a push for the connection that comes next, or for the one that is
 // still sending what was kept. It reports whether that is what happens to pushes now,
@@ -55,20 +98,69 @@ func (s *Pushes) postpone(c *Conn, spec *packetrpc.Spec, p packet.Packet) (postp
 	return true, s.append(spec, p)
 }
 
-// append keeps one more push that no connection has been given, if there is room.
-// s.mu is held.
+// postponeNow is postpone for a push that the connection cannot take now.
+func (s *Pushes) postponeNow(spec *packetrpc.Spec, p packet.Packet) (kept bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.over && s.append(spec, p)
+}
+
+// append keeps one more push that no connection has been given, if there is room or
+// the policy makes some. s.mu is held.
 func (s *Pushes) append(spec *packetrpc.Spec, p packet.Packet) bool {
 	push := keptPush{s.sequence + 1, spec, p}
-	if s.bytes+push.size() > s.limit {
+	if !s.makeRoom(push.size()) {
+		s.config.Load.pushesRefused.Add(1)
 		return false
 	}
 	s.keep(push)
 	s.unsent++
-	if s.live { // the push comes from an earlier connection, and nobody would send it
+	if s.live { // nobody would send it
 		s.live = false
 		s.owner.cfg.Workers.Run(s.owner.fallBehind)
 	}
 	return true
+}
+
+// makeRoom reports whether so many more bytes may be kept, for which it may drop older
+// pushes. s.mu is held.
+func (s *Pushes) makeRoom(size int) bool {
+	limit := s.limit()
+	if size > limit {
+		return false
+	}
+	if s.owner != nil && s.buffers() {
+		// The other side is likely to have had what was sent, and just not to have said
+		// so yet. That does not make it slow.
+		for s.bytes+size > limit && len(s.kept) > s.unsent {
+			s.forget(1)
+		}
+	}
+	switch {
+	case s.bytes+size <= limit:
+		return true
+	case s.config.Slow == SlowDropOldest:
+		for s.bytes+size > limit {
+			if s.unsent == len(s.kept) {
+				s.config.Load.pushesDropped.Add(1)
+			}
+			s.forget(1)
+		}
+		return true
+	case s.config.Slow == SlowDisconnect && s.owner != nil:
+		s.config.Load.slowCut.Add(1)
+		s.over = true
+		s.owner.cfg.Workers.Run(s.owner.sever)
+	}
+	return false
+}
+
+// limit returns how many bytes may be kept now.
+func (s *Pushes) limit() int {
+	if s.config.Load.full() {
+		return min(s.config.Limit, ownBytes)
+	}
+	return s.config.Limit
 }
 
 // keep keeps a push. s.mu is held.
@@ -76,12 +168,14 @@ func (s *Pushes) keep(push keptPush) {
 	s.sequence = push.sequence
 	s.kept = append(s.kept, push)
 	s.bytes += push.size()
+	s.portion.tell(int64(s.bytes))
 }
 
-// record numbers a push that is about to be queued, and keeps it. It reports whether
-// it is to be queued now; otherwise it is sent later, unless there is no room for it.
-// The writer's lock is held, so that sequences leave in order. What is too much is not
-// kept: a connection that resumes the session then begins with a gap.
+// record numbers a push that is about to be queued, and keeps it if the session is
+// resumable. It reports whether it is to be queued now; otherwise it is sent later,
+// unless there is no room for it. The writer's lock is held, so that sequences leave in
+// order. What is too much is not kept: a connection that resumes the session then
+// begins with a gap.
 func (s *Pushes) record(c *Conn, spec *packetrpc.Spec, p *packet.Packet) (now, kept bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,9 +185,12 @@ func (s *Pushes) record(c *Conn, spec *packetrpc.Spec, p *packet.Packet) (now, k
 	if !s.live || s.owner != c {
 		return false, s.append(spec, *p)
 	}
+	if !s.config.Resumable {
+		return true, true
+	}
 	p.Sequence = s.sequence + 1
 	s.keep(keptPush{p.Sequence, spec, *p})
-	for s.bytes > s.limit {
+	for limit := s.limit(); s.bytes > limit; {
 		s.forget(1)
 	}
 	return true, true
@@ -102,8 +199,9 @@ func (s *Pushes) record(c *Conn, spec *packetrpc.Spec, p *packet.Packet) (now, k
 // errNoRoom is what becomes of a push to a client that is away, or catches up, beyond
 // what is kept for it.
 func errNoRoom() *packetrpc.Error {
-	err := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "the client is away, and no more pushes are kept for it (server.WithResume)")
+	err := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "the client is away or slow, and no more pushes are kept for it (server.WithResume)")
 	err.Outcome = packetrpc.OutcomeNotSent
+	err.RetryAfter = retryAfter()
 	return err
 }
 
@@ -117,6 +215,7 @@ func (s *Pushes) forget(n int) {
 		s.kept = nil
 	}
 	s.unsent = min(s.unsent, len(s.kept))
+	s.portion.tell(int64(s.bytes))
 }
 
 // acknowledge drops the pushes up to a sequence.
@@ -166,6 +265,7 @@ func (s *Pushes) End() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept, s.bytes, s.unsent, s.over = nil, 0, 0, true
+	s.portion.close()
 }
 
 // next returns the next push that the connection has not been given. When there is
@@ -182,6 +282,10 @@ func (s *Pushes) next(c *Conn) (push keptPush, more bool) {
 	}
 	push = s.kept[len(s.kept)-s.unsent]
 	s.unsent--
+	if !s.config.Resumable {
+		s.forget(1) // it is the oldest one
+		push.sequence = 0
+	}
 	return push, true
 }
 
@@ -201,6 +305,9 @@ func (c *Conn) sendPushEncoded(ctx context.Context, p *packet.Packet, spec *pack
 	}
 	push := *p
 	push.Data = data
+	if c.cfg.Pushes.buffers() {
+		return c.pushBuffered(spec, &push)
+	}
 	postponed, kept := c.cfg.Pushes.postpone(c, spec, push)
 	if !postponed {
 		err := c.sendEncoded(ctx, &c.lane, p, spec, data)
@@ -218,6 +325,59 @@ func (c *Conn) sendPushEncoded(ctx context.Context, p *packet.Packet, spec *pack
 		return errNoRoom()
 	}
 	return nil
+}
+
+// pushBuffered sends a push if it can leave at once, and keeps it otherwise. It does
+// not wait.
+func (c *Conn) pushBuffered(spec *packetrpc.Spec, p *packet.Packet) *packetrpc.Error {
+	kept := false
+	if len(p.Data) <= lastFragmentMax {
+		kept = c.enqueuePush(spec, p)
+	} else if postponed, room := c.cfg.Pushes.postpone(c, spec, *p); postponed {
+		kept = room
+	} else {
+		kept = c.cfg.Pushes.postponeNow(spec, *p) // its fragments wait for their turns
+	}
+	if !kept {
+		if reason := c.refuses(); reason != nil && !c.cfg.Pushes.resumable() {
+			return notSent(reason)
+		}
+		return errNoRoom()
+	}
+	return nil
+}
+
+// enqueuePush queues a push without waiting, or keeps it. It reports whether either
+// was possible. Somebody must flush afterwards.
+func (c *Conn) enqueuePush(spec *packetrpc.Spec, p *packet.Packet) bool {
+	pushes := c.cfg.Pushes
+	if pushes != nil {
+		if postponed, kept := pushes.postpone(c, spec, *p); postponed {
+			return kept
+		}
+	}
+	if !c.out.tryLock(&c.lane) {
+		switch {
+		case pushes.resumable() && c.losesPushes():
+			_, kept := pushes.postpone(c, spec, *p)
+			return kept
+		case pushes.buffers() && !c.out.stopped():
+			return pushes.postponeNow(spec, *p)
+		}
+		c.cfg.Load.pushesRefused.Add(1)
+		return false
+	}
+	if pushes != nil {
+		if now, kept := pushes.record(c, spec, p); !now {
+			c.out.unlock(nil)
+			return kept
+		}
+	}
+	c.out.actions.name(p, spec)
+	c.out.put(packet.Append(c.form, slices.Grow(c.out.bytes(), len(p.Data)+envelopeRoom), p))
+	c.charge(&c.lane, p.Kind, len(p.Data))
+	c.out.unlock(&c.lane)
+	return true
 }
 
 // losesPushes reports whether nothing can be sent any more. Then pushes are kept from
@@ -277,9 +437,20 @@ func (c *Conn) catchUp() {
 		}
 		p := push.packet
 		p.Kind, p.CallID, p.Sequence = packet.KindOneWay, c.made.laneID, push.sequence
-		if err := c.sendEncoded(c.ctx, &c.lane, &p, push.spec, p.Data); err != nil {
+		if err := c.sendFragments(c.ctx, &c.lane, &p, push.spec, p.Data, false); err != nil {
 			return // the connection has ended, and the push is kept
 		}
 		c.out.flushSoon()
 	}
 }
+
+// sever ends the connection, and with it the session, since pushes are not taken.
+func (c *Conn) sever() {
+	c.mu.Lock()
+	c.severed = true
+	c.mu.Unlock()
+	c.terminate(packetrpc.NewError(packetrpc.CodeUnavailable, errTooSlow))
+}
+
+// errTooSlow is why a connection has been severed.
+var errTooSlow = errors.New("the client takes its pushes too slowly, and no more are kept for it (server.WithSlowClients)")

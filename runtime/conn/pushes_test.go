@@ -36,7 +36,7 @@ type resumed struct {
 
 func newResumed(t *testing.T, over link, limit int) *resumed {
 	checkLeaks(t)
-	r := &resumed{t: t, over: over, workers: conn.NewWorkers(), pushes: conn.NewPushes(limit)}
+	r := &resumed{t: t, over: over, workers: conn.NewWorkers(), pushes: conn.NewPushes(conn.PushesConfig{Limit: limit, Resumable: true})}
 	r.forget()
 	packetrpc.HandleOneWay(&r.handlers, note, func(_ context.Context, in *text) error {
 		value, _, _ := strings.Cut(in.Value, " ")

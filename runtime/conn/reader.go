@@ -80,7 +80,8 @@ func (c *Conn) read() {
 // handleArrived handles all packets that have been read and reports whether
 // there is something to do before more is read.
 func (c *Conn) handleArrived() bool {
-	c.in.room, c.in.replies = 0, 0
+	c.in.replies = 0
+	defer c.giveBackRoom()
 	c.in.lastTaken, c.in.lastMade = nil, nil
 	for {
 		body, err := c.in.next()

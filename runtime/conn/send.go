@@ -82,6 +82,11 @@ func (c *Conn) encode(window *sendWindow, p *packet.Packet, spec *packetrpc.Spec
 
 // sendEncoded queues an encoded message, in fragments if it is large.
 func (c *Conn) sendEncoded(ctx context.Context, window *sendWindow, p *packet.Packet, spec *packetrpc.Spec, data []byte) *packetrpc.Error {
+	return c.sendFragments(ctx, window, p, spec, data, c.numbers(p))
+}
+
+// sendFragments is sendEncoded. A new push is recorded, one that was kept is not.
+func (c *Conn) sendFragments(ctx context.Context, window *sendWindow, p *packet.Packet, spec *packetrpc.Spec, data []byte, record bool) *packetrpc.Error {
 	for first := true; ; first = false {
 		if err := c.out.lock(ctx, window, !first); err != nil {
 			if first {
@@ -90,7 +95,7 @@ func (c *Conn) sendEncoded(ctx context.Context, window *sendWindow, p *packet.Pa
 			return c.abandonFragments(window, err)
 		}
 		p.Data, p.More = data, false
-		if first && c.numbers(p) {
+		if first && record {
 			if now, kept := c.cfg.Pushes.record(c, spec, p); !now {
 				c.out.unlock(window)
 				if !kept {

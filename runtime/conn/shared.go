@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -71,29 +70,7 @@ func (c *Conn) queue(s *Shared) bool {
 		return false
 	}
 	p := packet.Packet{Kind: packet.KindOneWay, CallID: c.made.laneID, Created: s.created, Token: c.openingToken(), Data: data}
-	if c.cfg.Pushes != nil {
-		if postponed, kept := c.cfg.Pushes.postpone(c, s.spec, p); postponed {
-			return kept
-		}
-	}
-	if !c.out.tryLock(&c.lane) {
-		if c.cfg.Pushes == nil || !c.losesPushes() {
-			return false
-		}
-		_, kept := c.cfg.Pushes.postpone(c, s.spec, p)
-		return kept
-	}
-	if c.cfg.Pushes != nil {
-		if now, kept := c.cfg.Pushes.record(c, s.spec, &p); !now {
-			c.out.unlock(nil)
-			return kept
-		}
-	}
-	c.out.actions.name(&p, s.spec)
-	c.out.put(packet.Append(c.form, slices.Grow(c.out.bytes(), len(data)+envelopeRoom), &p))
-	c.charge(&c.lane, p.Kind, len(data))
-	c.out.unlock(&c.lane)
-	return true
+	return c.enqueuePush(s.spec, &p)
 }
 
 // data returns the encoded message, as it is weighed.

@@ -33,6 +33,7 @@ type source struct {
 
 	encryption *encryption   // nil for plaintext
 	heard      atomic.Uint32 // how often something has been read
+	received   atomic.Uint64 // bytes
 
 	try    func(fd uintptr) bool // tryRead, made a func value once
 	lender *Workers
@@ -77,6 +78,7 @@ func (s *source) fill() error {
 // of the last.
 func (s *source) adapt(n int) {
 	s.heard.Store(s.heard.Load() + 1) // nobody else writes
+	s.received.Store(s.received.Load() + uint64(n))
 	switch {
 	case s.end == len(s.buf.bytes):
 		s.size = min(s.size*readBufferStep, readBufferMax)

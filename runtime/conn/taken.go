@@ -18,7 +18,8 @@ import (
 type takenCalls struct {
 	calls   callTable[takenCall] // those that packets can still be for
 	open    int                  // those that have not been answered, one-way and cancelled ones included
-	waiting atomic.Int64         // those that are to be answered and whose handler has not returned
+	load    *Load                // of all connections
+	waiting atomic.Int64         // those that are to be answered and whose handler has not returned, and those that there is room for
 
 	lane      laneWindow
 	lanePart  *takenCall       // the one-way call whose message has not arrived whole
@@ -26,8 +27,8 @@ type takenCalls struct {
 	departure *packetrpc.Error // the other side has gone; see Conn.depart
 }
 
-func newTakenCalls(window int) takenCalls {
-	return takenCalls{lane: laneWindow{window: window, credit: window}}
+func newTakenCalls(window int, load *Load) takenCalls {
+	return takenCalls{load: load, lane: laneWindow{window: window, credit: window}}
 }
 
 // abandon empties the table and returns what was in it.
@@ -37,18 +38,31 @@ func (t *takenCalls) abandon() callTable[takenCall] {
 	return calls
 }
 
-func (t *takenCalls) count(call *takenCall) {
-	t.open++
-	if call.reply {
-		call.counted.Store(true)
-		t.waiting.Add(1)
+// makeRoom makes room for up to so many more calls, and returns for how many.
+func (t *takenCalls) makeRoom(want int) int {
+	room := t.load.takeCalls(want)
+	t.waiting.Add(int64(room))
+	return room
+}
+
+// squeezeIn makes room for a call that need not wait for others, whatever the load.
+func (t *takenCalls) squeezeIn() {
+	t.load.calls.Add(1)
+	t.waiting.Add(1)
+}
+
+// giveBackRoom undoes makeRoom for calls that have not come.
+func (t *takenCalls) giveBackRoom(room int) {
+	if room > 0 {
+		t.waiting.Add(int64(-room))
+		t.load.giveBackCalls(room)
 	}
 }
 
-// uncount makes room for another call.
-func (t *takenCalls) uncount(call *takenCall) {
-	if call.counted.Swap(false) {
-		t.waiting.Add(-1)
+// leave gives a call's room to another one.
+func (t *takenCalls) leave(call *takenCall) {
+	if call.hasRoom.Swap(false) {
+		t.giveBackRoom(1)
 	}
 }
 
@@ -69,7 +83,7 @@ type takenCall struct {
 	laneCost   int           // what the lane's window gets back once the call has run
 	response   proto.Message // a client-streaming call's reply
 	reply      bool          // an answer is due
-	counted    atomic.Bool   // it is among takenCalls.waiting
+	hasRoom    atomic.Bool   // it is among takenCalls.waiting
 	collects   bool          // its request has not arrived whole when it is opened
 	inLane     bool          // it runs in the lane
 	halfClosed bool          // the caller has sent its last message; the reading goroutine's
@@ -227,7 +241,7 @@ func (c *Conn) endTaken(call *takenCall, reason *packetrpc.Error) {
 func (c *Conn) finished(call *takenCall) {
 	c.taken.calls.remove(call.id, call)
 	c.taken.open--
-	c.taken.uncount(call)
+	c.taken.leave(call)
 	if call.box != nil {
 		call.box.discard(errReturned) // what the handler has not taken nobody will
 	}

@@ -56,16 +56,47 @@ type account struct {
 	owed atomic.Int64 // credit to give back
 	held atomic.Int64 // bytes that handlers and receivers have not taken
 	part atomic.Int64 // bytes of all incomplete messages
+	told atomic.Int64 // portion.told, for who does not hold mu
 
-	mu    sync.Mutex
-	parts []*inbox // incomplete messages, the oldest first
-	total int      // their bytes
+	mu      sync.Mutex
+	portion portion
+	parts   []*inbox // incomplete messages, the oldest first
+	total   int      // their bytes
+}
+
+// weigh tells the Load what is held, if that has changed much.
+func (a *account) weigh() {
+	if !due(a.told.Load(), a.held.Load()+a.part.Load()) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.portion.tell(a.held.Load() + a.part.Load())
+	a.told.Store(a.portion.told)
+}
+
+// close tells the Load that nothing is held any more.
+func (a *account) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.portion.close()
+}
+
+// roomFor refuses so many bytes when all connections together hold too much, and this
+// one more than its own part.
+func (a *account) roomFor(size int) *packetrpc.Error {
+	load := a.portion.load
+	if !load.full() || a.held.Load()+a.part.Load()+int64(size) <= ownBytes {
+		return nil
+	}
+	return load.refused("the server holds more than %d bytes for calls and pushes (server.WithMaxMemory)", load.maxBytes)
 }
 
 // arrived notes a packet's cost, and how much of it is now held.
 func (a *account) arrived(cost, held int) {
 	if held > 0 {
 		a.held.Add(int64(held))
+		a.weigh()
 	}
 	a.owed.Add(int64(cost))
 	a.settle()
@@ -77,6 +108,7 @@ func (a *account) taken(held int) {
 	if before := now + int64(held); before > int64(a.heldMax) {
 		a.settle() // arrived did not, while too much was held
 	}
+	a.weigh()
 }
 
 // overdrawn reports whether the other side has used all its credit up. It never
@@ -115,6 +147,7 @@ func (a *account) incomplete(box *inbox, size int) bool {
 // one that can be completed.
 func (a *account) addPart(box *inbox, size int) *packetrpc.Error {
 	if a.part.Add(int64(size)) <= maxParts || a.isOldest(box) {
+		a.weigh()
 		return nil
 	}
 	a.dropParts(size)
@@ -123,7 +156,12 @@ func (a *account) addPart(box *inbox, size int) *packetrpc.Error {
 }
 
 // dropParts notes that parts of a message are gone, or have become a message.
-func (a *account) dropParts(size int) { a.part.Add(int64(-size)) }
+func (a *account) dropParts(size int) {
+	if size > 0 {
+		a.part.Add(int64(-size))
+		a.weigh()
+	}
+}
 
 func (a *account) isOldest(box *inbox) bool {
 	a.mu.Lock()

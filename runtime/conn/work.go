@@ -31,9 +31,14 @@ const lull = 100 * time.Microsecond
 // pauses.
 const lanePause = 16
 
-func (s *workState) clear() {
-	s.queue = fifo[*takenCall]{}
-	s.lane = fifo[*takenCall]{}
+// dropQueued forgets the calls that no worker has begun. c.mu is held.
+func (c *Conn) dropQueued() {
+	for _, queue := range []*fifo[*takenCall]{&c.todo.queue, &c.todo.lane} {
+		for queue.len() > 0 {
+			c.taken.leave(queue.pop())
+		}
+		*queue = fifo[*takenCall]{}
+	}
 }
 
 // laneIdle reports whether no call of the lane runs or waits.

@@ -50,6 +50,12 @@ func (h *halfOpen) enter(origin netip.Prefix) bool {
 	return true
 }
 
+func (h *halfOpen) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.total
+}
+
 // leave counts one less.
 func (h *halfOpen) leave(origin netip.Prefix) {
 	h.mu.Lock()

@@ -235,8 +235,11 @@ func (h *handshake) newMember(request session.Request, identity packetrpc.Identi
 		s.sessions.Remove(created)
 		return nil, err
 	}
-	if terms.ResumeWithin > 0 {
-		m.pushes = conn.NewPushes(s.options.keptPushes)
+	resumable := terms.ResumeWithin > 0
+	if resumable || s.options.slow != SlowWait && !request.Plain {
+		m.pushes = conn.NewPushes(conn.PushesConfig{Limit: s.options.keptPushes, Resumable: resumable, Slow: s.options.slow, Load: s.load})
+	}
+	if resumable {
 		m.life, m.end = context.WithCancelCause(context.Background())
 	}
 	m.conn.Store(h.newConn(m, request, answer))
@@ -286,6 +289,7 @@ func (h *handshake) newConn(m *member, request session.Request, answer *packet.P
 		WriteTimeout:    s.options.writeTimeout,
 		Keepalive:       h.keepalive(request),
 		Pushes:          m.pushes,
+		Load:            s.load,
 		Logger:          s.options.logger,
 	})
 }
@@ -307,6 +311,7 @@ func (h *handshake) refuse(err error) {
 		logger.Debug("packetrpc: gone before the handshake", "address", h.nc.RemoteAddr(), "error", err)
 		return
 	}
+	h.server.tally.handshakesRefused.Add(1)
 	if isTimeout(err) {
 		err = h.tooLate()
 	}
@@ -365,6 +370,7 @@ func (s *Server) admit(m *member) {
 		c.Drain(shuttingDown) // so that the client goes elsewhere
 		c.Close(shuttingDown)
 	} else {
+		s.tally.connected.Add(1)
 		s.connected(m)
 	}
 	close(m.ready)
@@ -402,8 +408,10 @@ func (s *Server) left(m *member, c *conn.Conn, wasConnected bool) {
 		s.sessions.Remove(m.session)
 	}
 	reason := context.Cause(c.Context())
-	if m.life != nil {
+	if m.pushes != nil {
 		m.pushes.End()
+	}
+	if m.life != nil {
 		m.end(reason)
 	}
 	if wasConnected {

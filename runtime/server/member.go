@@ -23,7 +23,7 @@ type member struct {
 	session   *session.Session
 	connected time.Time
 	bound     bound
-	pushes    *conn.Pushes // nil when the session ends with its connection
+	pushes    *conn.Pushes // nil when none are kept
 	opener    *seal.Opener // nil without a key
 
 	// life ends with the session, if that outlives its connections; otherwise nil.

@@ -23,6 +23,9 @@ const (
 	defaultHalfOpen         = 4096
 	defaultHalfOpenAddress  = 1024
 
+	defaultMaxCalls  = 1 << 16
+	defaultMaxMemory = 1 << 30
+
 	defaultResumeWithin = time.Minute
 	defaultKeptPushes   = 1 << 20
 
@@ -58,6 +61,9 @@ type options struct {
 	closedList     bool
 
 	limits       conn.Limits
+	maxCalls     int
+	maxMemory    int
+	slow         SlowPolicy
 	runningCalls int
 	writeTimeout time.Duration
 	keepalive    conn.Keepalive
@@ -82,6 +88,8 @@ func newOptions(list []Option) options {
 		longestDelay:     defaultLongestFailure,
 		roles:            make(map[string][]string),
 		limits:           conn.DefaultLimits(),
+		maxCalls:         defaultMaxCalls,
+		maxMemory:        defaultMaxMemory,
 		runningCalls:     conn.DefaultMaxRunningCalls,
 		writeTimeout:     conn.DefaultWriteTimeout,
 		resumeWithin:     defaultResumeWithin,
@@ -100,8 +108,13 @@ func (o *options) check() error {
 	if err := setup.CheckLimits(o.limits); err != nil {
 		return err
 	}
+	if o.slow > SlowDisconnect {
+		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "server.WithSlowClients: there is no policy %d", o.slow)
+	}
 	return setup.CheckNumbers("server",
 		setup.Number{Option: "WithMaxRunningCalls", Value: int64(o.runningCalls), Least: 1},
+		setup.Number{Option: "WithMaxCalls", Value: int64(o.maxCalls)},
+		setup.Number{Option: "WithMaxMemory", Value: int64(o.maxMemory)},
 		setup.Number{Option: "WithMaxConnections", Value: int64(o.maxConnections)},
 		setup.Number{Option: "WithMaxHalfOpen, for an address", Value: int64(o.halfOpenAddress), Least: 1},
 		setup.Number{Option: "WithMaxHalfOpen, in all", Value: int64(o.halfOpen), Least: 1},
@@ -156,7 +169,8 @@ func WithMaxHalfOpen(address, all int) Option {
 }
 
 // WithMaxConnections sets how many clients may be connected at once; the
-// handshakes of those beyond fail with resource_exhausted. The default is 0, any
+// handshakes of those beyond fail with resource_exhausted and are told when to come
+// again. The default is 0, any
 // number.
 func WithMaxConnections(limit int) Option {
 	return func(o *options) { o.maxConnections = limit }
@@ -252,6 +266,51 @@ func WithMaxOpenCalls(limit int) Option {
 // further calls wait. The default is 256.
 func WithMaxRunningCalls(limit int) Option {
 	return func(o *options) { o.runningCalls = limit }
+}
+
+// WithMaxCalls sets how many calls of all clients together may be under way at once:
+// those whose handler has not returned, whether their callers still wait or not, and
+// those that wait for a handler. Calls beyond are refused with resource_exhausted and
+// told when to come again, and no handler runs. One-way calls do not count, as there is
+// one at a time for each client, and calls of actions that are declared non-blocking are
+// not refused. The default is 65,536; 0 is any number.
+func WithMaxCalls(limit int) Option {
+	return func(o *options) { o.maxCalls = limit }
+}
+
+// WithMaxMemory sets about how many bytes the server holds at once for all clients
+// together: messages that have arrived, whole or in part, and that no handler has taken,
+// and pushes that are kept. Beyond that, calls with data are refused with
+// resource_exhausted, streams end with it, and only little is kept of pushes; but each
+// client may always have 64 KiB of either. The default is 1 GiB; 0 is any number.
+func WithMaxMemory(bytes int) Option {
+	return func(o *options) { o.maxMemory = bytes }
+}
+
+// SlowPolicy is what becomes of pushes to a client that does not take them as fast as
+// they come: its handlers are slow, or it does not read.
+type SlowPolicy = conn.SlowPolicy
+
+// The policies for slow clients.
+const (
+	// SlowWait: a push to the client waits for room as long as its context allows, and
+	// broadcasts leave the client out, which their Delivery tells.
+	SlowWait = conn.SlowWait
+	// SlowDropOldest: no push waits. Up to the bytes of [WithResume] are kept, and then
+	// the oldest are dropped. A client that can go on with its session learns of the gap
+	// (client.WithGapHook).
+	SlowDropOldest = conn.SlowDropOldest
+	// SlowDisconnect: no push waits. Up to the bytes of [WithResume] are kept, and then
+	// the session ends. The client connects again, to another session.
+	SlowDisconnect = conn.SlowDisconnect
+)
+
+// WithSlowClients sets what becomes of pushes that a client does not take as fast as
+// they come. The default is [SlowWait]. Whatever the policy, the connection of a client
+// that reads nothing at all ends after a while ([WithWriteTimeout]). [Server.Stats]
+// counts what was refused, dropped and disconnected.
+func WithSlowClients(policy SlowPolicy) Option {
+	return func(o *options) { o.slow = policy }
 }
 
 // WithWindow sets how many bytes a client may send ahead of what the server's

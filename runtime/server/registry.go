@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
@@ -51,6 +52,9 @@ func (s *set) snapshot() []*member {
 	return s.list
 }
 
+// fullFor is how long a client is asked to wait that finds the server full.
+const fullFor = time.Second
+
 // reserve keeps a place for a handshake that is about to succeed; either add or
 // release must follow.
 func (r *registry) reserve() error {
@@ -60,8 +64,10 @@ func (r *registry) reserve() error {
 		return errShuttingDown
 	}
 	if r.limit > 0 && len(r.members)+r.reserved >= r.limit {
-		return packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+		err := packetrpc.Errorf(packetrpc.CodeResourceExhausted,
 			"the server has its full number of %d connections (server.WithMaxConnections)", r.limit)
+		err.RetryAfter = fullFor
+		return err
 	}
 	r.reserved++
 	return nil

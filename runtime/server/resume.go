@@ -52,11 +52,12 @@ func (m *member) goesAway(c *conn.Conn) bool {
 	switch {
 	case m.current() != c:
 		return true // it is back already
-	case m.pushes == nil || m.over || !c.Lost() || !m.server.run():
+	case m.life == nil || m.over || !c.Lost() || !m.server.run():
 		m.over = true
 		return false
 	}
 	m.server.options.logger.Debug("packetrpc: away", "client", m.ID(), "name", m.session.Name())
+	m.server.tally.away.Add(1)
 	m.timer = time.AfterFunc(m.server.options.resumeWithin, m.giveUp)
 	return true
 }
@@ -72,6 +73,7 @@ func (m *member) giveUp() {
 	}
 	m.mu.Unlock()
 	if away {
+		m.server.tally.away.Add(-1)
 		m.server.workers.Run(func() { // as a hook must not run in the caller's way
 			defer m.server.running.Done()
 			m.server.left(m, m.current(), true)
@@ -90,6 +92,7 @@ func (m *member) comesBack(make func() *conn.Conn) (before *conn.Conn, ok bool) 
 	if m.timer != nil {
 		if m.timer.Stop() {
 			m.timer = nil
+			m.server.tally.away.Add(-1)
 			m.server.running.Done()
 		} else {
 			return nil, false // giveUp is about to end it
@@ -119,7 +122,7 @@ func (h *handshake) resume(request session.Request, client *packetrpc.Identity) 
 	}
 	m := s.registry.byID(string(known.ID()))
 	switch {
-	case m == nil || m.session != known || m.pushes == nil || !request.Resumable:
+	case m == nil || m.session != known || m.life == nil || !request.Resumable:
 		return nil, "the session cannot be resumed"
 	case client != nil && client.Name != known.Name():
 		return nil, "the session is another client's"
@@ -144,6 +147,7 @@ func (h *handshake) resume(request session.Request, client *packetrpc.Identity) 
 	// It is not closed: this handshake may be a late one, of an attempt that the client
 	// has given up, and the client then has to come back.
 	before.Lose("the session goes on over another connection")
+	s.tally.resumed.Add(1)
 	s.options.logger.Debug("packetrpc: resumed", "client", m.ID(), "name", m.session.Name(), "address", h.nc.RemoteAddr())
 	return func() { s.readmit(m, c) }, ""
 }

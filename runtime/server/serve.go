@@ -139,6 +139,7 @@ func (s *Server) sleep(ctx context.Context, pause time.Duration) bool {
 func (s *Server) welcome(nc net.Conn) {
 	origin := originOf(nc.RemoteAddr())
 	if !s.halfOpen.enter(origin) {
+		s.tally.handshakesRefused.Add(1)
 		s.options.logger.Warn("packetrpc: too many connections without a handshake", "address", nc.RemoteAddr())
 		nc.Close()
 		return

@@ -30,6 +30,7 @@ type Server struct {
 	// are first needed, as that makes protobuf load every descriptor there is.
 	pushes      func() pushIndex
 	workers     *conn.Workers
+	load        *conn.Load
 	interceptor packetrpc.Interceptor // nil for none
 
 	// Made by prepare; nil for none.
@@ -41,6 +42,7 @@ type Server struct {
 	registry registry
 	halfOpen halfOpen
 	failures failures
+	tally    tally
 
 	// life ends when the server begins to shut down, and handshakes with it.
 	life context.Context
@@ -69,6 +71,7 @@ func New(options ...Option) *Server {
 		listeners: make(map[net.Listener]struct{}),
 		ended:     make(chan struct{}),
 	}
+	s.load = conn.NewLoad(s.options.maxCalls, s.options.maxMemory)
 	s.prepare = sync.OnceValue(s.check)
 	s.interceptor = packetrpc.Chain(s.options.interceptors...)
 	s.registry.limit = s.options.maxConnections
