@@ -64,6 +64,7 @@ func (p *planner) file(in *protogen.File) *File {
 		Output:      path.Join(dir, name, base+".packetrpc.go"),
 		ImportPath:  path.Join(string(in.GoImportPath), name),
 		PackageName: name,
+		Comments:    fileComments(in),
 	}
 	p.checkPackage(in, file)
 	if p.spaces[file.ImportPath] == nil {
@@ -76,6 +77,7 @@ func (p *planner) file(in *protogen.File) *File {
 	for _, service := range services {
 		file.Services = append(file.Services, p.service(in, service, p.spaces[file.ImportPath]))
 	}
+	p.claimComments(file, services[0])
 	return file
 }
 
@@ -121,6 +123,15 @@ func (p *planner) claim(space *namespace, service *Service, in *protogen.Service
 	}
 	space.services[in.GoName] = declared{service.FullName, at}
 	space.claimService(service, in.GoName, at, places)
+}
+
+// claimComments asks for a name for a file's comments. It is made of a service's, since
+// files of one package may be called alike, unless the service is refused for its name.
+func (p *planner) claimComments(file *File, in *protogen.Service) {
+	space, at := p.spaces[file.ImportPath], servicePosition(in)
+	if file.Comments != "" && space.services[in.GoName].at == at {
+		space.claim(&file.CommentsName, at, lowerFirst(in.GoName), "Comments")
+	}
 }
 
 // method plans one rpc.
