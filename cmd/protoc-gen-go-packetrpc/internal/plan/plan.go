@@ -144,24 +144,9 @@ func (p *planner) method(in *protogen.Method) *Method {
 		GoName:     in.GoName,
 		Comment:    comment,
 		Deprecated: deprecation(standard.GetDeprecated(), comment, in.Desc.ParentFile().Path()),
-		Spec: packetrpc.Spec{
-			Action:      o.action(),
-			Service:     string(in.Parent.Desc.FullName()),
-			Method:      string(in.Desc.Name()),
-			Type:        o.callType(),
-			Request:     in.Input.Desc.FullName(),
-			Response:    in.Output.Desc.FullName(),
-			Requires:    o.requires(),
-			Timeout:     o.timeout().AsDuration(),
-			Idempotency: o.idempotency(),
-			Sealed:      o.sealed(),
-			NonBlocking: o.nonBlocking(),
-		},
-		Request:  message(in.Input),
-		Response: message(in.Output),
-	}
-	if method.Spec.Type == packetrpc.OneWay {
-		method.Spec.Response = ""
+		Spec:       *o.spec,
+		Request:    message(in.Input),
+		Response:   message(in.Output),
 	}
 	return method
 }
