@@ -202,7 +202,7 @@ func (l *link) answerLarge(kind packet.Kind, id uint64, text string) {
 			l.awaitCredit(0, spent-window+1)
 		}
 		l.send(p)
-		spent += uint64(cost(l.form, p))
+		spent += uint64(Cost(l.form, p))
 		if !p.More {
 			return
 		}

@@ -147,7 +147,7 @@ func windowLimits() []*plan {
 				id := l.opening(ActionTalk).CallID
 				first := l.want(packet.KindMessage, id)
 				l.quietFor(10 * time.Millisecond)
-				l.give(uint64(cost(l.form, first)), id)
+				l.give(uint64(Cost(l.form, first)), id)
 				l.want(packet.KindMessage, id)
 				l.want(packet.KindHalfClose, id)
 				l.done(id)
@@ -338,7 +338,7 @@ func givenCredit() []*plan {
 			}
 			p := &packet.Packet{Kind: packet.KindMessage, CallID: id, Data: l.data(block)}
 			l.send(p)
-			spent += uint64(cost(l.form, p))
+			spent += uint64(Cost(l.form, p))
 		}
 	}
 	var blocks []Event
@@ -386,7 +386,7 @@ func givenCredit() []*plan {
 					}
 					p := l.request(packet.KindOneWay, l.lane(), ActionNote, block)
 					l.send(p)
-					spent += uint64(cost(l.form, p))
+					spent += uint64(Cost(l.form, p))
 				}
 				l.echo("still there")
 			},

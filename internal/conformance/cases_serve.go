@@ -251,7 +251,7 @@ func servedStreams() []*plan {
 					if i%10 == 9 {
 						time.Sleep(time.Millisecond) // what takes no notice of credit shows itself
 					}
-					l.give(uint64(cost(l.form, p)), id)
+					l.give(uint64(Cost(l.form, p)), id)
 				}
 				l.want(packet.KindResponse, id)
 			},

@@ -169,7 +169,7 @@ func (l *link) arrived(body []byte, parts map[uint64]*packet.Packet) {
 		return
 	}
 	l.rules.check(p)
-	if charge := cost(l.form, p); charge > 0 && !l.stingy {
+	if charge := Cost(l.form, p); charge > 0 && !l.stingy {
 		l.give(uint64(charge), 0, p.CallID)
 	}
 	switch p.Kind {

@@ -310,8 +310,8 @@ func (r *rules) answers(p *packet.Packet) {
 	}
 }
 
-// cost returns what a packet takes from the windows.
-func cost(form packet.Form, p *packet.Packet) int64 {
+// Cost returns what a packet takes from the windows, in bytes (section 8).
+func Cost(form packet.Form, p *packet.Packet) int64 {
 	data := len(p.Data)
 	if form == packet.JSON && string(p.Data) == "{}" {
 		data = 0
@@ -329,7 +329,7 @@ func cost(form packet.Form, p *packet.Packet) int64 {
 
 // charge takes the packet's cost from its windows, which must not be used up.
 func (r *rules) charge(p *packet.Packet) {
-	takes := cost(r.form, p)
+	takes := Cost(r.form, p)
 	if takes == 0 {
 		return
 	}

@@ -48,6 +48,7 @@ var rows = [][]unit{
 	{{path: "runtime/server"}, {path: "runtime/client", needs: []string{"github.com/cenkalti/backoff/v5"}}},
 	{{path: testHelpers, needs: []string{"go.uber.org/goleak"}}},
 	{{path: "internal/conformance/..."}},
+	{{path: "internal/backcompat"}},
 	{{path: generator + "/...", needs: []string{"github.com/dave/jennifer"}}, {path: "cmd/packetrpc/...", needs: []string{"github.com/urfave/cli/v3", "golang.org/x/term"}}},
 	{{path: "examples/..."}},
 	{{path: "internal/tour", needs: []string{"golang.org/x/mod"}}},
