@@ -35,6 +35,7 @@ var rows = [][]unit{
 	{{path: "api"}},
 	{{path: "gen/packetrpc/v1"}},
 	{{path: "runtime/packetrpc"}},
+	{{path: "runtime/schema"}},
 	{{path: "gen/packetrpc/v1/packetrpcv1packetrpc"}},
 	{{path: "internal/interop/..."}},
 	{{path: "runtime/packet"}},

@@ -81,6 +81,10 @@ type Spec struct {
 	Idempotency Idempotency
 	// Sealed: data travels encrypted to the receiver's key.
 	Sealed bool
+	// Comments is a JSON object: the comments of the .proto file that declares the
+	// action, by the full names of what they are about; "" is none. Reflection shows
+	// them.
+	Comments string
 	// NonBlocking: the handler may run on the goroutine that reads the connection.
 	NonBlocking bool
 }

@@ -76,7 +76,7 @@ func (c *core) Send(ctx context.Context, request *packetrpcv1.SendRequest) (*pac
 	if err != nil {
 		return nil, err
 	}
-	spec, message, err := c.server.pushes().resolve(request.GetPush())
+	spec, message, err := resolvePush(c.server.linked(), request.GetPush())
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (c *core) Send(ctx context.Context, request *packetrpcv1.SendRequest) (*pac
 }
 
 func (c *core) Broadcast(ctx context.Context, request *packetrpcv1.BroadcastRequest) (*packetrpcv1.BroadcastResponse, error) {
-	spec, message, err := c.server.pushes().resolve(request.GetPush())
+	spec, message, err := resolvePush(c.server.linked(), request.GetPush())
 	if err != nil {
 		return nil, err
 	}

@@ -212,10 +212,12 @@ func TestCoreListActions(t *testing.T) {
 		want := []string{
 			"CoreBroadcast unary packetrpc.v1.BroadcastRequest>packetrpc.v1.BroadcastResponse admin",
 			"CoreDisconnect unary packetrpc.v1.DisconnectRequest>packetrpc.v1.DisconnectResponse admin",
+			"CoreHealth unary packetrpc.v1.HealthRequest>packetrpc.v1.HealthResponse ",
 			"CoreInfo unary packetrpc.v1.InfoRequest>packetrpc.v1.InfoResponse ",
 			"CoreListActions unary packetrpc.v1.ListActionsRequest>packetrpc.v1.ListActionsResponse ",
 			"CoreListClients unary packetrpc.v1.ListClientsRequest>packetrpc.v1.ListClientsResponse ",
 			"CorePing unary packetrpc.v1.PingRequest>packetrpc.v1.PingResponse ",
+			"CoreReflect unary packetrpc.v1.ReflectRequest>packetrpc.v1.ReflectResponse ",
 			"CoreSend unary packetrpc.v1.SendRequest>packetrpc.v1.SendResponse admin",
 			"test.Echo/Echo unary google.protobuf.StringValue>google.protobuf.StringValue ",
 			"test.Echo/Note one-way google.protobuf.StringValue> ",

@@ -59,6 +59,8 @@ type options struct {
 	allowPlaintext bool
 	allowAnonymous bool
 	closedList     bool
+	reflectionOff  bool
+	reflectionRole string
 
 	limits       conn.Limits
 	maxCalls     int
@@ -240,6 +242,18 @@ func AllowAnonymous() Option {
 // with CoreListClients. By default all clients may.
 func WithClientListClosed() Option {
 	return func(o *options) { o.closedList = true }
+}
+
+// WithoutReflection lets no client see the descriptors of what the server handles, by
+// CoreReflect. By default all clients may, so that tools need no .proto files.
+func WithoutReflection() Option {
+	return func(o *options) { o.reflectionOff = true }
+}
+
+// WithReflectionRole lets only clients with a role see the descriptors of what the server
+// handles.
+func WithReflectionRole(role string) Option {
+	return func(o *options) { o.reflectionRole = role }
 }
 
 // WithInterceptors adds interceptors, which wrap every call in both directions;

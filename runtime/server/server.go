@@ -11,6 +11,7 @@ import (
 	"github.com/packetrpc/packetrpc/gen/packetrpc/v1/packetrpcv1packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/conn"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/schema"
 	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/session"
 )
@@ -26,9 +27,9 @@ type Server struct {
 
 	// prepare tells what is wrong with the options and the handlers; it looks once.
 	prepare func() error
-	// pushes returns the actions that Core can push. They are looked for when they
-	// are first needed, as that makes protobuf load every descriptor there is.
-	pushes      func() pushIndex
+	// linked returns the actions that are linked into the program. They are looked for
+	// when they are first needed, as that makes protobuf load every descriptor there is.
+	linked      func() *schema.Schema
 	workers     *conn.Workers
 	load        *conn.Load
 	interceptor packetrpc.Interceptor // nil for none
@@ -42,6 +43,7 @@ type Server struct {
 	registry registry
 	halfOpen halfOpen
 	failures failures
+	health   health
 	tally    tally
 
 	// life ends when the server begins to shut down, and handshakes with it.
@@ -66,7 +68,7 @@ func New(options ...Option) *Server {
 	s := &Server{
 		options:   newOptions(options),
 		sessions:  session.NewStore(),
-		pushes:    sync.OnceValue(newPushIndex),
+		linked:    sync.OnceValue(schema.Linked),
 		workers:   conn.NewWorkers(),
 		listeners: make(map[net.Listener]struct{}),
 		ended:     make(chan struct{}),

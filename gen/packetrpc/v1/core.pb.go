@@ -9,6 +9,7 @@ package packetrpcv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	descriptorpb "google.golang.org/protobuf/types/descriptorpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -564,6 +565,264 @@ func (x *Action) GetRequires() string {
 	return ""
 }
 
+// ReflectRequest is the request of Reflect.
+type ReflectRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only the files that declare these, and what they import: names of actions, and
+	// full names of services, messages, enums and rpcs. None means everything.
+	Names         []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReflectRequest) Reset() {
+	*x = ReflectRequest{}
+	mi := &file_packetrpc_v1_core_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReflectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReflectRequest) ProtoMessage() {}
+
+func (x *ReflectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_packetrpc_v1_core_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReflectRequest.ProtoReflect.Descriptor instead.
+func (*ReflectRequest) Descriptor() ([]byte, []int) {
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReflectRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+// ReflectResponse is the reply of Reflect.
+type ReflectResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The files, each after those that it imports.
+	Files         []*descriptorpb.FileDescriptorProto `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReflectResponse) Reset() {
+	*x = ReflectResponse{}
+	mi := &file_packetrpc_v1_core_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReflectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReflectResponse) ProtoMessage() {}
+
+func (x *ReflectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_packetrpc_v1_core_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReflectResponse.ProtoReflect.Descriptor instead.
+func (*ReflectResponse) Descriptor() ([]byte, []int) {
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReflectResponse) GetFiles() []*descriptorpb.FileDescriptorProto {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// HealthRequest is the request of Health.
+type HealthRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The full name of a service; none means all.
+	Service       string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthRequest) Reset() {
+	*x = HealthRequest{}
+	mi := &file_packetrpc_v1_core_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthRequest) ProtoMessage() {}
+
+func (x *HealthRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_packetrpc_v1_core_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
+func (*HealthRequest) Descriptor() ([]byte, []int) {
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *HealthRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+// HealthResponse is the reply of Health.
+type HealthResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The service asked for is ready, or all are.
+	Ready bool `protobuf:"varint,1,opt,name=ready,proto3" json:"ready,omitempty"`
+	// Each service that was asked for.
+	Services      []*ServiceHealth `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthResponse) Reset() {
+	*x = HealthResponse{}
+	mi := &file_packetrpc_v1_core_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthResponse) ProtoMessage() {}
+
+func (x *HealthResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_packetrpc_v1_core_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
+func (*HealthResponse) Descriptor() ([]byte, []int) {
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *HealthResponse) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *HealthResponse) GetServices() []*ServiceHealth {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+// ServiceHealth tells whether a service is ready.
+type ServiceHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The full name of the service.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// It is ready to be called.
+	Ready bool `protobuf:"varint,2,opt,name=ready,proto3" json:"ready,omitempty"`
+	// Why it is not.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceHealth) Reset() {
+	*x = ServiceHealth{}
+	mi := &file_packetrpc_v1_core_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceHealth) ProtoMessage() {}
+
+func (x *ServiceHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_packetrpc_v1_core_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceHealth.ProtoReflect.Descriptor instead.
+func (*ServiceHealth) Descriptor() ([]byte, []int) {
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ServiceHealth) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ServiceHealth) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *ServiceHealth) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // SendRequest is the request of Send.
 type SendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -577,7 +836,7 @@ type SendRequest struct {
 
 func (x *SendRequest) Reset() {
 	*x = SendRequest{}
-	mi := &file_packetrpc_v1_core_proto_msgTypes[10]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +848,7 @@ func (x *SendRequest) String() string {
 func (*SendRequest) ProtoMessage() {}
 
 func (x *SendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_core_proto_msgTypes[10]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +861,7 @@ func (x *SendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendRequest.ProtoReflect.Descriptor instead.
 func (*SendRequest) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{10}
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SendRequest) GetId() string {
@@ -628,7 +887,7 @@ type SendResponse struct {
 
 func (x *SendResponse) Reset() {
 	*x = SendResponse{}
-	mi := &file_packetrpc_v1_core_proto_msgTypes[11]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +899,7 @@ func (x *SendResponse) String() string {
 func (*SendResponse) ProtoMessage() {}
 
 func (x *SendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_core_proto_msgTypes[11]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +912,7 @@ func (x *SendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SendResponse.ProtoReflect.Descriptor instead.
 func (*SendResponse) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{11}
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{16}
 }
 
 // BroadcastRequest is the request of Broadcast.
@@ -669,7 +928,7 @@ type BroadcastRequest struct {
 
 func (x *BroadcastRequest) Reset() {
 	*x = BroadcastRequest{}
-	mi := &file_packetrpc_v1_core_proto_msgTypes[12]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +940,7 @@ func (x *BroadcastRequest) String() string {
 func (*BroadcastRequest) ProtoMessage() {}
 
 func (x *BroadcastRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_core_proto_msgTypes[12]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +953,7 @@ func (x *BroadcastRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastRequest.ProtoReflect.Descriptor instead.
 func (*BroadcastRequest) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{12}
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BroadcastRequest) GetGroup() string {
@@ -724,7 +983,7 @@ type BroadcastResponse struct {
 
 func (x *BroadcastResponse) Reset() {
 	*x = BroadcastResponse{}
-	mi := &file_packetrpc_v1_core_proto_msgTypes[13]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -736,7 +995,7 @@ func (x *BroadcastResponse) String() string {
 func (*BroadcastResponse) ProtoMessage() {}
 
 func (x *BroadcastResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_core_proto_msgTypes[13]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -749,7 +1008,7 @@ func (x *BroadcastResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastResponse.ProtoReflect.Descriptor instead.
 func (*BroadcastResponse) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{13}
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BroadcastResponse) GetQueued() uint32 {
@@ -785,7 +1044,7 @@ type Push struct {
 
 func (x *Push) Reset() {
 	*x = Push{}
-	mi := &file_packetrpc_v1_core_proto_msgTypes[14]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -797,7 +1056,7 @@ func (x *Push) String() string {
 func (*Push) ProtoMessage() {}
 
 func (x *Push) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_core_proto_msgTypes[14]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -810,7 +1069,7 @@ func (x *Push) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Push.ProtoReflect.Descriptor instead.
 func (*Push) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{14}
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Push) GetAction() string {
@@ -876,7 +1135,7 @@ type DisconnectRequest struct {
 
 func (x *DisconnectRequest) Reset() {
 	*x = DisconnectRequest{}
-	mi := &file_packetrpc_v1_core_proto_msgTypes[15]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +1147,7 @@ func (x *DisconnectRequest) String() string {
 func (*DisconnectRequest) ProtoMessage() {}
 
 func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_core_proto_msgTypes[15]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +1160,7 @@ func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectRequest) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{15}
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DisconnectRequest) GetId() string {
@@ -927,7 +1186,7 @@ type DisconnectResponse struct {
 
 func (x *DisconnectResponse) Reset() {
 	*x = DisconnectResponse{}
-	mi := &file_packetrpc_v1_core_proto_msgTypes[16]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1198,7 @@ func (x *DisconnectResponse) String() string {
 func (*DisconnectResponse) ProtoMessage() {}
 
 func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_packetrpc_v1_core_proto_msgTypes[16]
+	mi := &file_packetrpc_v1_core_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,14 +1211,14 @@ func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectResponse) Descriptor() ([]byte, []int) {
-	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{16}
+	return file_packetrpc_v1_core_proto_rawDescGZIP(), []int{21}
 }
 
 var File_packetrpc_v1_core_proto protoreflect.FileDescriptor
 
 const file_packetrpc_v1_core_proto_rawDesc = "" +
 	"\n" +
-	"\x17packetrpc/v1/core.proto\x12\fpacketrpc.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apacketrpc/v1/options.proto\"!\n" +
+	"\x17packetrpc/v1/core.proto\x12\fpacketrpc.v1\x1a google/protobuf/descriptor.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apacketrpc/v1/options.proto\"!\n" +
 	"\vPingRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"R\n" +
 	"\fPingResponse\x12\x12\n" +
@@ -988,7 +1247,20 @@ const file_packetrpc_v1_core_proto_rawDesc = "" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
 	"\arequest\x18\x03 \x01(\tR\arequest\x12\x1a\n" +
 	"\bresponse\x18\x04 \x01(\tR\bresponse\x12\x1a\n" +
-	"\brequires\x18\x05 \x01(\tR\brequires\"E\n" +
+	"\brequires\x18\x05 \x01(\tR\brequires\"&\n" +
+	"\x0eReflectRequest\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"M\n" +
+	"\x0fReflectResponse\x12:\n" +
+	"\x05files\x18\x01 \x03(\v2$.google.protobuf.FileDescriptorProtoR\x05files\")\n" +
+	"\rHealthRequest\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"_\n" +
+	"\x0eHealthResponse\x12\x14\n" +
+	"\x05ready\x18\x01 \x01(\bR\x05ready\x127\n" +
+	"\bservices\x18\x02 \x03(\v2\x1b.packetrpc.v1.ServiceHealthR\bservices\"W\n" +
+	"\rServiceHealth\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x14\n" +
+	"\x05ready\x18\x02 \x01(\bR\x05ready\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"E\n" +
 	"\vSendRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12&\n" +
 	"\x04push\x18\x02 \x01(\v2\x12.packetrpc.v1.PushR\x04push\"\x0e\n" +
@@ -1007,7 +1279,7 @@ const file_packetrpc_v1_core_proto_rawDesc = "" +
 	"\x11DisconnectRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x14\n" +
-	"\x12DisconnectResponse2\xbd\x05\n" +
+	"\x12DisconnectResponse2\xf7\x06\n" +
 	"\vCoreService\x12R\n" +
 	"\x04Ping\x12\x19.packetrpc.v1.PingRequest\x1a\x1a.packetrpc.v1.PingResponse\"\x13Ҽ\x19\f\n" +
 	"\bCorePing0\x01\x90\x02\x01\x12P\n" +
@@ -1017,7 +1289,12 @@ const file_packetrpc_v1_core_proto_rawDesc = "" +
 	"\vListClients\x12 .packetrpc.v1.ListClientsRequest\x1a!.packetrpc.v1.ListClientsResponse\"\x18Ҽ\x19\x11\n" +
 	"\x0fCoreListClients\x90\x02\x01\x12l\n" +
 	"\vListActions\x12 .packetrpc.v1.ListActionsRequest\x1a!.packetrpc.v1.ListActionsResponse\"\x18Ҽ\x19\x11\n" +
-	"\x0fCoreListActions\x90\x02\x01\x12T\n" +
+	"\x0fCoreListActions\x90\x02\x01\x12\\\n" +
+	"\aReflect\x12\x1c.packetrpc.v1.ReflectRequest\x1a\x1d.packetrpc.v1.ReflectResponse\"\x14Ҽ\x19\r\n" +
+	"\vCoreReflect\x90\x02\x01\x12Z\n" +
+	"\x06Health\x12\x1b.packetrpc.v1.HealthRequest\x1a\x1c.packetrpc.v1.HealthResponse\"\x15Ҽ\x19\x0e\n" +
+	"\n" +
+	"CoreHealth0\x01\x90\x02\x01\x12T\n" +
 	"\x04Send\x12\x19.packetrpc.v1.SendRequest\x1a\x1a.packetrpc.v1.SendResponse\"\x15Ҽ\x19\x11\n" +
 	"\bCoreSend\"\x05admin\x12h\n" +
 	"\tBroadcast\x12\x1e.packetrpc.v1.BroadcastRequest\x1a\x1f.packetrpc.v1.BroadcastResponse\"\x1aҼ\x19\x16\n" +
@@ -1038,56 +1315,68 @@ func file_packetrpc_v1_core_proto_rawDescGZIP() []byte {
 	return file_packetrpc_v1_core_proto_rawDescData
 }
 
-var file_packetrpc_v1_core_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_packetrpc_v1_core_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_packetrpc_v1_core_proto_goTypes = []any{
-	(*PingRequest)(nil),           // 0: packetrpc.v1.PingRequest
-	(*PingResponse)(nil),          // 1: packetrpc.v1.PingResponse
-	(*InfoRequest)(nil),           // 2: packetrpc.v1.InfoRequest
-	(*InfoResponse)(nil),          // 3: packetrpc.v1.InfoResponse
-	(*Client)(nil),                // 4: packetrpc.v1.Client
-	(*ListClientsRequest)(nil),    // 5: packetrpc.v1.ListClientsRequest
-	(*ListClientsResponse)(nil),   // 6: packetrpc.v1.ListClientsResponse
-	(*ListActionsRequest)(nil),    // 7: packetrpc.v1.ListActionsRequest
-	(*ListActionsResponse)(nil),   // 8: packetrpc.v1.ListActionsResponse
-	(*Action)(nil),                // 9: packetrpc.v1.Action
-	(*SendRequest)(nil),           // 10: packetrpc.v1.SendRequest
-	(*SendResponse)(nil),          // 11: packetrpc.v1.SendResponse
-	(*BroadcastRequest)(nil),      // 12: packetrpc.v1.BroadcastRequest
-	(*BroadcastResponse)(nil),     // 13: packetrpc.v1.BroadcastResponse
-	(*Push)(nil),                  // 14: packetrpc.v1.Push
-	(*DisconnectRequest)(nil),     // 15: packetrpc.v1.DisconnectRequest
-	(*DisconnectResponse)(nil),    // 16: packetrpc.v1.DisconnectResponse
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 18: google.protobuf.Struct
+	(*PingRequest)(nil),                      // 0: packetrpc.v1.PingRequest
+	(*PingResponse)(nil),                     // 1: packetrpc.v1.PingResponse
+	(*InfoRequest)(nil),                      // 2: packetrpc.v1.InfoRequest
+	(*InfoResponse)(nil),                     // 3: packetrpc.v1.InfoResponse
+	(*Client)(nil),                           // 4: packetrpc.v1.Client
+	(*ListClientsRequest)(nil),               // 5: packetrpc.v1.ListClientsRequest
+	(*ListClientsResponse)(nil),              // 6: packetrpc.v1.ListClientsResponse
+	(*ListActionsRequest)(nil),               // 7: packetrpc.v1.ListActionsRequest
+	(*ListActionsResponse)(nil),              // 8: packetrpc.v1.ListActionsResponse
+	(*Action)(nil),                           // 9: packetrpc.v1.Action
+	(*ReflectRequest)(nil),                   // 10: packetrpc.v1.ReflectRequest
+	(*ReflectResponse)(nil),                  // 11: packetrpc.v1.ReflectResponse
+	(*HealthRequest)(nil),                    // 12: packetrpc.v1.HealthRequest
+	(*HealthResponse)(nil),                   // 13: packetrpc.v1.HealthResponse
+	(*ServiceHealth)(nil),                    // 14: packetrpc.v1.ServiceHealth
+	(*SendRequest)(nil),                      // 15: packetrpc.v1.SendRequest
+	(*SendResponse)(nil),                     // 16: packetrpc.v1.SendResponse
+	(*BroadcastRequest)(nil),                 // 17: packetrpc.v1.BroadcastRequest
+	(*BroadcastResponse)(nil),                // 18: packetrpc.v1.BroadcastResponse
+	(*Push)(nil),                             // 19: packetrpc.v1.Push
+	(*DisconnectRequest)(nil),                // 20: packetrpc.v1.DisconnectRequest
+	(*DisconnectResponse)(nil),               // 21: packetrpc.v1.DisconnectResponse
+	(*timestamppb.Timestamp)(nil),            // 22: google.protobuf.Timestamp
+	(*descriptorpb.FileDescriptorProto)(nil), // 23: google.protobuf.FileDescriptorProto
+	(*structpb.Struct)(nil),                  // 24: google.protobuf.Struct
 }
 var file_packetrpc_v1_core_proto_depIdxs = []int32{
-	17, // 0: packetrpc.v1.PingResponse.time:type_name -> google.protobuf.Timestamp
+	22, // 0: packetrpc.v1.PingResponse.time:type_name -> google.protobuf.Timestamp
 	4,  // 1: packetrpc.v1.InfoResponse.client:type_name -> packetrpc.v1.Client
-	17, // 2: packetrpc.v1.Client.connected:type_name -> google.protobuf.Timestamp
+	22, // 2: packetrpc.v1.Client.connected:type_name -> google.protobuf.Timestamp
 	4,  // 3: packetrpc.v1.ListClientsResponse.clients:type_name -> packetrpc.v1.Client
 	9,  // 4: packetrpc.v1.ListActionsResponse.actions:type_name -> packetrpc.v1.Action
-	14, // 5: packetrpc.v1.SendRequest.push:type_name -> packetrpc.v1.Push
-	14, // 6: packetrpc.v1.BroadcastRequest.push:type_name -> packetrpc.v1.Push
-	18, // 7: packetrpc.v1.Push.data:type_name -> google.protobuf.Struct
-	0,  // 8: packetrpc.v1.CoreService.Ping:input_type -> packetrpc.v1.PingRequest
-	2,  // 9: packetrpc.v1.CoreService.Info:input_type -> packetrpc.v1.InfoRequest
-	5,  // 10: packetrpc.v1.CoreService.ListClients:input_type -> packetrpc.v1.ListClientsRequest
-	7,  // 11: packetrpc.v1.CoreService.ListActions:input_type -> packetrpc.v1.ListActionsRequest
-	10, // 12: packetrpc.v1.CoreService.Send:input_type -> packetrpc.v1.SendRequest
-	12, // 13: packetrpc.v1.CoreService.Broadcast:input_type -> packetrpc.v1.BroadcastRequest
-	15, // 14: packetrpc.v1.CoreService.Disconnect:input_type -> packetrpc.v1.DisconnectRequest
-	1,  // 15: packetrpc.v1.CoreService.Ping:output_type -> packetrpc.v1.PingResponse
-	3,  // 16: packetrpc.v1.CoreService.Info:output_type -> packetrpc.v1.InfoResponse
-	6,  // 17: packetrpc.v1.CoreService.ListClients:output_type -> packetrpc.v1.ListClientsResponse
-	8,  // 18: packetrpc.v1.CoreService.ListActions:output_type -> packetrpc.v1.ListActionsResponse
-	11, // 19: packetrpc.v1.CoreService.Send:output_type -> packetrpc.v1.SendResponse
-	13, // 20: packetrpc.v1.CoreService.Broadcast:output_type -> packetrpc.v1.BroadcastResponse
-	16, // 21: packetrpc.v1.CoreService.Disconnect:output_type -> packetrpc.v1.DisconnectResponse
-	15, // [15:22] is the sub-list for method output_type
-	8,  // [8:15] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	23, // 5: packetrpc.v1.ReflectResponse.files:type_name -> google.protobuf.FileDescriptorProto
+	14, // 6: packetrpc.v1.HealthResponse.services:type_name -> packetrpc.v1.ServiceHealth
+	19, // 7: packetrpc.v1.SendRequest.push:type_name -> packetrpc.v1.Push
+	19, // 8: packetrpc.v1.BroadcastRequest.push:type_name -> packetrpc.v1.Push
+	24, // 9: packetrpc.v1.Push.data:type_name -> google.protobuf.Struct
+	0,  // 10: packetrpc.v1.CoreService.Ping:input_type -> packetrpc.v1.PingRequest
+	2,  // 11: packetrpc.v1.CoreService.Info:input_type -> packetrpc.v1.InfoRequest
+	5,  // 12: packetrpc.v1.CoreService.ListClients:input_type -> packetrpc.v1.ListClientsRequest
+	7,  // 13: packetrpc.v1.CoreService.ListActions:input_type -> packetrpc.v1.ListActionsRequest
+	10, // 14: packetrpc.v1.CoreService.Reflect:input_type -> packetrpc.v1.ReflectRequest
+	12, // 15: packetrpc.v1.CoreService.Health:input_type -> packetrpc.v1.HealthRequest
+	15, // 16: packetrpc.v1.CoreService.Send:input_type -> packetrpc.v1.SendRequest
+	17, // 17: packetrpc.v1.CoreService.Broadcast:input_type -> packetrpc.v1.BroadcastRequest
+	20, // 18: packetrpc.v1.CoreService.Disconnect:input_type -> packetrpc.v1.DisconnectRequest
+	1,  // 19: packetrpc.v1.CoreService.Ping:output_type -> packetrpc.v1.PingResponse
+	3,  // 20: packetrpc.v1.CoreService.Info:output_type -> packetrpc.v1.InfoResponse
+	6,  // 21: packetrpc.v1.CoreService.ListClients:output_type -> packetrpc.v1.ListClientsResponse
+	8,  // 22: packetrpc.v1.CoreService.ListActions:output_type -> packetrpc.v1.ListActionsResponse
+	11, // 23: packetrpc.v1.CoreService.Reflect:output_type -> packetrpc.v1.ReflectResponse
+	13, // 24: packetrpc.v1.CoreService.Health:output_type -> packetrpc.v1.HealthResponse
+	16, // 25: packetrpc.v1.CoreService.Send:output_type -> packetrpc.v1.SendResponse
+	18, // 26: packetrpc.v1.CoreService.Broadcast:output_type -> packetrpc.v1.BroadcastResponse
+	21, // 27: packetrpc.v1.CoreService.Disconnect:output_type -> packetrpc.v1.DisconnectResponse
+	19, // [19:28] is the sub-list for method output_type
+	10, // [10:19] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_packetrpc_v1_core_proto_init() }
@@ -1096,7 +1385,7 @@ func file_packetrpc_v1_core_proto_init() {
 		return
 	}
 	file_packetrpc_v1_options_proto_init()
-	file_packetrpc_v1_core_proto_msgTypes[14].OneofWrappers = []any{
+	file_packetrpc_v1_core_proto_msgTypes[19].OneofWrappers = []any{
 		(*Push_Data)(nil),
 		(*Push_Message)(nil),
 	}
@@ -1106,7 +1395,7 @@ func file_packetrpc_v1_core_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_packetrpc_v1_core_proto_rawDesc), len(file_packetrpc_v1_core_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

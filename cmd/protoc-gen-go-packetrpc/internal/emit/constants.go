@@ -15,6 +15,16 @@ func guard(out *jen.File, _ *plan.File) {
 	out.Const().Id("_").Op("=").Add(runtimeName("IsAtLeastVersion0_1_0"))
 }
 
+// comments emits the comments of the .proto file, which reflection shows.
+func comments(out *jen.File, file *plan.File) {
+	if file.Comments == "" {
+		return
+	}
+	out.Line()
+	out.Comment("// " + file.CommentsName + " is what the .proto file says of its declarations, for reflection.")
+	out.Const().Id(file.CommentsName).Op("=").Id("`" + file.Comments + "`")
+}
+
 // constants emits the names of the services and of their actions.
 func constants(out *jen.File, file *plan.File) {
 	out.Line()

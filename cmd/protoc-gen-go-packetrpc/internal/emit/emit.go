@@ -17,7 +17,7 @@ func File(file *plan.File) ([]byte, error) {
 	out := jen.NewFilePathName(file.ImportPath, file.PackageName)
 	header(out, file)
 	imports(out, file)
-	for _, section := range []func(*jen.File, *plan.File){guard, constants, specs} {
+	for _, section := range []func(*jen.File, *plan.File){guard, constants, specs, comments} {
 		section(out, file)
 	}
 	for _, service := range file.Services {

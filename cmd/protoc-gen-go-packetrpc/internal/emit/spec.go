@@ -14,7 +14,7 @@ func specs(out *jen.File, file *plan.File) {
 	var all []jen.Code
 	for _, service := range file.Services {
 		for _, method := range service.Methods {
-			all = append(all, jen.Id(method.SpecName).Op("=").Add(spec(service, method)))
+			all = append(all, jen.Id(method.SpecName).Op("=").Add(spec(file, service, method)))
 		}
 	}
 	if len(all) == 0 {
@@ -26,7 +26,7 @@ func specs(out *jen.File, file *plan.File) {
 }
 
 // spec emits the fields of a spec that are not zero.
-func spec(service *plan.Service, method *plan.Method) *jen.Statement {
+func spec(file *plan.File, service *plan.Service, method *plan.Method) *jen.Statement {
 	s := method.Spec
 	var fields []jen.Code
 	set := func(present bool, name string, value jen.Code) {
@@ -45,6 +45,7 @@ func spec(service *plan.Service, method *plan.Method) *jen.Statement {
 	set(s.Idempotency != packetrpc.IdempotencyUnknown, "Idempotency", runtimeName(idempotency(s.Idempotency)))
 	set(s.Sealed, "Sealed", jen.True())
 	set(s.NonBlocking, "NonBlocking", jen.True())
+	set(file.Comments != "", "Comments", jen.Id(file.CommentsName))
 	multiline := jen.Options{Open: "{", Close: "}", Separator: ",", Multi: true}
 	return jen.Op("&").Add(runtimeName("Spec")).Custom(multiline, fields...)
 }

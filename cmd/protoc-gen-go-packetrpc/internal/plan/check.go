@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
+	"github.com/packetrpc/packetrpc/runtime/schema"
 )
 
 const (
@@ -37,7 +38,7 @@ func (p *planner) checkPackage(in *protogen.File, file *File) {
 
 // checkService refuses what no rpc of a service could work with.
 func (p *planner) checkService(service *protogen.Service) {
-	if hasUnknown(serviceOptionsOf(service)) {
+	if hasUnknown(schema.ServiceOptions(service.Desc)) {
 		p.refuseUnknown(locate(service.Desc.ParentFile(), service.Location.Path, serviceOptions, int32(packetrpcv1.E_Service.TypeDescriptor().Number())))
 	}
 }
@@ -50,7 +51,7 @@ func (p *planner) checkMethod(o options) {
 	p.checkOneWay(o)
 	p.checkTimeout(o)
 	streams := o.method.Desc.IsStreamingClient() || o.method.Desc.IsStreamingServer()
-	if o.nonBlocking() && streams {
+	if o.spec.NonBlocking && streams {
 		p.refuse(o.at(nonBlockingOption), "rpc %s is non_blocking, but the handler of a stream waits; %s",
 			o.method.Desc.Name(), withdraw("non_blocking", o.own.NonBlocking))
 	}
@@ -101,7 +102,7 @@ func (p *planner) checkTimeout(o options) {
 // checkAction refuses an action's name that the protocol keeps for itself or
 // cannot carry, and one that is taken.
 func (p *planner) checkAction(o options) {
-	action, at := o.action(), o.at(actionOption)
+	action, at := o.spec.Action, o.at(actionOption)
 	if what := faultOf(action, string(o.method.Desc.ParentFile().Package())); what != "" {
 		p.refuse(at, "%s", what)
 		return

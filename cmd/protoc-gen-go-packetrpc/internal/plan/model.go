@@ -17,6 +17,9 @@ type File struct {
 	// Imports are the packages of the messages that the file names, each with an
 	// alias that nothing else in the file is called.
 	Imports []Import
+	// Comments are those of the .proto file, as [packetrpc.Spec.Comments] holds them, and
+	// CommentsName is the constant for them. The former may be empty.
+	Comments, CommentsName string
 	// Services are sorted by their full names, so that moving one in the .proto
 	// file leaves the Go file as it was. Methods stay in the order in which they
 	// are declared.

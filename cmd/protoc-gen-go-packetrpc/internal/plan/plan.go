@@ -64,6 +64,7 @@ func (p *planner) file(in *protogen.File) *File {
 		Output:      path.Join(dir, name, base+".packetrpc.go"),
 		ImportPath:  path.Join(string(in.GoImportPath), name),
 		PackageName: name,
+		Comments:    fileComments(in),
 	}
 	p.checkPackage(in, file)
 	if p.spaces[file.ImportPath] == nil {
@@ -76,6 +77,7 @@ func (p *planner) file(in *protogen.File) *File {
 	for _, service := range services {
 		file.Services = append(file.Services, p.service(in, service, p.spaces[file.ImportPath]))
 	}
+	p.claimComments(file, services[0])
 	return file
 }
 
@@ -123,6 +125,15 @@ func (p *planner) claim(space *namespace, service *Service, in *protogen.Service
 	space.claimService(service, in.GoName, at, places)
 }
 
+// claimComments asks for a name for a file's comments. It is made of a service's, since
+// files of one package may be called alike, unless the service is refused for its name.
+func (p *planner) claimComments(file *File, in *protogen.Service) {
+	space, at := p.spaces[file.ImportPath], servicePosition(in)
+	if file.Comments != "" && space.services[in.GoName].at == at {
+		space.claim(&file.CommentsName, at, lowerFirst(in.GoName), "Comments")
+	}
+}
+
 // method plans one rpc.
 func (p *planner) method(in *protogen.Method) *Method {
 	o := optionsOf(in)
@@ -133,24 +144,9 @@ func (p *planner) method(in *protogen.Method) *Method {
 		GoName:     in.GoName,
 		Comment:    comment,
 		Deprecated: deprecation(standard.GetDeprecated(), comment, in.Desc.ParentFile().Path()),
-		Spec: packetrpc.Spec{
-			Action:      o.action(),
-			Service:     string(in.Parent.Desc.FullName()),
-			Method:      string(in.Desc.Name()),
-			Type:        o.callType(),
-			Request:     in.Input.Desc.FullName(),
-			Response:    in.Output.Desc.FullName(),
-			Requires:    o.requires(),
-			Timeout:     o.timeout().AsDuration(),
-			Idempotency: o.idempotency(),
-			Sealed:      o.sealed(),
-			NonBlocking: o.nonBlocking(),
-		},
-		Request:  message(in.Input),
-		Response: message(in.Output),
-	}
-	if method.Spec.Type == packetrpc.OneWay {
-		method.Spec.Response = ""
+		Spec:       *o.spec,
+		Request:    message(in.Input),
+		Response:   message(in.Output),
 	}
 	return method
 }

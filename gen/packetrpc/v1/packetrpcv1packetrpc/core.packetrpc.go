@@ -24,6 +24,10 @@ const (
 	CoreServiceListClientsAction = "CoreListClients"
 	// CoreServiceListActionsAction is the action of the rpc ListActions.
 	CoreServiceListActionsAction = "CoreListActions"
+	// CoreServiceReflectAction is the action of the rpc Reflect.
+	CoreServiceReflectAction = "CoreReflect"
+	// CoreServiceHealthAction is the action of the rpc Health.
+	CoreServiceHealthAction = "CoreHealth"
 	// CoreServiceSendAction is the action of the rpc Send.
 	CoreServiceSendAction = "CoreSend"
 	// CoreServiceBroadcastAction is the action of the rpc Broadcast.
@@ -42,6 +46,7 @@ var (
 		Response:    "packetrpc.v1.PingResponse",
 		Idempotency: packetrpc.NoSideEffects,
 		NonBlocking: true,
+		Comments:    coreServiceComments,
 	}
 	coreServiceInfoSpec = &packetrpc.Spec{
 		Action:      CoreServiceInfoAction,
@@ -50,6 +55,7 @@ var (
 		Request:     "packetrpc.v1.InfoRequest",
 		Response:    "packetrpc.v1.InfoResponse",
 		Idempotency: packetrpc.NoSideEffects,
+		Comments:    coreServiceComments,
 	}
 	coreServiceListClientsSpec = &packetrpc.Spec{
 		Action:      CoreServiceListClientsAction,
@@ -58,6 +64,7 @@ var (
 		Request:     "packetrpc.v1.ListClientsRequest",
 		Response:    "packetrpc.v1.ListClientsResponse",
 		Idempotency: packetrpc.NoSideEffects,
+		Comments:    coreServiceComments,
 	}
 	coreServiceListActionsSpec = &packetrpc.Spec{
 		Action:      CoreServiceListActionsAction,
@@ -66,6 +73,26 @@ var (
 		Request:     "packetrpc.v1.ListActionsRequest",
 		Response:    "packetrpc.v1.ListActionsResponse",
 		Idempotency: packetrpc.NoSideEffects,
+		Comments:    coreServiceComments,
+	}
+	coreServiceReflectSpec = &packetrpc.Spec{
+		Action:      CoreServiceReflectAction,
+		Service:     CoreServiceName,
+		Method:      "Reflect",
+		Request:     "packetrpc.v1.ReflectRequest",
+		Response:    "packetrpc.v1.ReflectResponse",
+		Idempotency: packetrpc.NoSideEffects,
+		Comments:    coreServiceComments,
+	}
+	coreServiceHealthSpec = &packetrpc.Spec{
+		Action:      CoreServiceHealthAction,
+		Service:     CoreServiceName,
+		Method:      "Health",
+		Request:     "packetrpc.v1.HealthRequest",
+		Response:    "packetrpc.v1.HealthResponse",
+		Idempotency: packetrpc.NoSideEffects,
+		NonBlocking: true,
+		Comments:    coreServiceComments,
 	}
 	coreServiceSendSpec = &packetrpc.Spec{
 		Action:   CoreServiceSendAction,
@@ -74,6 +101,7 @@ var (
 		Request:  "packetrpc.v1.SendRequest",
 		Response: "packetrpc.v1.SendResponse",
 		Requires: "admin",
+		Comments: coreServiceComments,
 	}
 	coreServiceBroadcastSpec = &packetrpc.Spec{
 		Action:   CoreServiceBroadcastAction,
@@ -82,6 +110,7 @@ var (
 		Request:  "packetrpc.v1.BroadcastRequest",
 		Response: "packetrpc.v1.BroadcastResponse",
 		Requires: "admin",
+		Comments: coreServiceComments,
 	}
 	coreServiceDisconnectSpec = &packetrpc.Spec{
 		Action:   CoreServiceDisconnectAction,
@@ -90,8 +119,84 @@ var (
 		Request:  "packetrpc.v1.DisconnectRequest",
 		Response: "packetrpc.v1.DisconnectResponse",
 		Requires: "admin",
+		Comments: coreServiceComments,
 	}
 )
+
+// coreServiceComments is what the .proto file says of its declarations, for reflection.
+const coreServiceComments = `{
+	"packetrpc.v1.Action": "Action describes an action that the server handles.",
+	"packetrpc.v1.Action.name": "The action's name.",
+	"packetrpc.v1.Action.request": "The full name of the request's message.",
+	"packetrpc.v1.Action.requires": "The role that a caller needs.",
+	"packetrpc.v1.Action.response": "The full name of the reply's message; none for one-way actions.",
+	"packetrpc.v1.Action.type": "\"unary\", \"one-way\", \"server-stream\", \"client-stream\" or \"bidi-stream\".",
+	"packetrpc.v1.BroadcastRequest": "BroadcastRequest is the request of Broadcast.",
+	"packetrpc.v1.BroadcastRequest.group": "The group to push to; none means all clients.",
+	"packetrpc.v1.BroadcastRequest.push": "What to push.",
+	"packetrpc.v1.BroadcastResponse": "BroadcastResponse is the reply of Broadcast.",
+	"packetrpc.v1.BroadcastResponse.queued": "How many clients the push was queued for.",
+	"packetrpc.v1.BroadcastResponse.refused": "How many clients took nothing more.",
+	"packetrpc.v1.Client": "Client is a connected client as others may see it.",
+	"packetrpc.v1.Client.connected": "When it connected.",
+	"packetrpc.v1.Client.id": "The public id of its session, which is not its token.",
+	"packetrpc.v1.Client.name": "The name that it gave in the handshake.",
+	"packetrpc.v1.CoreService": "CoreService is what every server does without being told.",
+	"packetrpc.v1.CoreService.Broadcast": "Broadcast pushes a one-way action to all clients or to a group of them.",
+	"packetrpc.v1.CoreService.Disconnect": "Disconnect ends a client's connection.",
+	"packetrpc.v1.CoreService.Health": "Health tells whether services are ready to be called.",
+	"packetrpc.v1.CoreService.Info": "Info tells the caller who it is and what its connection is like.",
+	"packetrpc.v1.CoreService.ListActions": "ListActions lists the actions that the server handles.",
+	"packetrpc.v1.CoreService.ListClients": "ListClients lists the connected clients.",
+	"packetrpc.v1.CoreService.Ping": "Ping answers with what it was sent.",
+	"packetrpc.v1.CoreService.Reflect": "Reflect returns the descriptors of what the server handles, and of what it may\npush, with the comments of the .proto files where the generated code has them.",
+	"packetrpc.v1.CoreService.Send": "Send pushes a one-way action to one client.",
+	"packetrpc.v1.DisconnectRequest": "DisconnectRequest is the request of Disconnect.",
+	"packetrpc.v1.DisconnectRequest.id": "The public id of the client.",
+	"packetrpc.v1.DisconnectRequest.reason": "Why, for the client to read.",
+	"packetrpc.v1.DisconnectResponse": "DisconnectResponse is the reply of Disconnect.",
+	"packetrpc.v1.HealthRequest": "HealthRequest is the request of Health.",
+	"packetrpc.v1.HealthRequest.service": "The full name of a service; none means all.",
+	"packetrpc.v1.HealthResponse": "HealthResponse is the reply of Health.",
+	"packetrpc.v1.HealthResponse.ready": "The service asked for is ready, or all are.",
+	"packetrpc.v1.HealthResponse.services": "Each service that was asked for.",
+	"packetrpc.v1.InfoRequest": "InfoRequest is the request of Info.",
+	"packetrpc.v1.InfoResponse": "InfoResponse is the reply of Info.",
+	"packetrpc.v1.InfoResponse.address": "The address that the server sees the caller at.",
+	"packetrpc.v1.InfoResponse.client": "The caller, as others see it.",
+	"packetrpc.v1.InfoResponse.encrypted": "The connection is encrypted.",
+	"packetrpc.v1.InfoResponse.form": "How packets travel: \"binary\", \"json\" or \"plain\".",
+	"packetrpc.v1.InfoResponse.roles": "The caller's roles.",
+	"packetrpc.v1.ListActionsRequest": "ListActionsRequest is the request of ListActions.",
+	"packetrpc.v1.ListActionsResponse": "ListActionsResponse is the reply of ListActions.",
+	"packetrpc.v1.ListActionsResponse.actions": "The actions, sorted by name.",
+	"packetrpc.v1.ListClientsRequest": "ListClientsRequest is the request of ListClients.",
+	"packetrpc.v1.ListClientsRequest.group": "Only the members of this group.",
+	"packetrpc.v1.ListClientsResponse": "ListClientsResponse is the reply of ListClients.",
+	"packetrpc.v1.ListClientsResponse.clients": "The clients, the longest connected first.",
+	"packetrpc.v1.PingRequest": "PingRequest is the request of Ping.",
+	"packetrpc.v1.PingRequest.text": "Any text.",
+	"packetrpc.v1.PingResponse": "PingResponse is the reply of Ping.",
+	"packetrpc.v1.PingResponse.text": "The text of the request.",
+	"packetrpc.v1.PingResponse.time": "The server's time.",
+	"packetrpc.v1.Push": "Push is a one-way action with its message. The server must know the action's\ndescriptor.",
+	"packetrpc.v1.Push.action": "The action's name.",
+	"packetrpc.v1.Push.data": "The message as a JSON object.",
+	"packetrpc.v1.Push.message": "The message in its protobuf encoding.",
+	"packetrpc.v1.Push.payload": "The message.",
+	"packetrpc.v1.ReflectRequest": "ReflectRequest is the request of Reflect.",
+	"packetrpc.v1.ReflectRequest.names": "Only the files that declare these, and what they import: names of actions, and\nfull names of services, messages, enums and rpcs. None means everything.",
+	"packetrpc.v1.ReflectResponse": "ReflectResponse is the reply of Reflect.",
+	"packetrpc.v1.ReflectResponse.files": "The files, each after those that it imports.",
+	"packetrpc.v1.SendRequest": "SendRequest is the request of Send.",
+	"packetrpc.v1.SendRequest.id": "The public id of the client.",
+	"packetrpc.v1.SendRequest.push": "What to push.",
+	"packetrpc.v1.SendResponse": "SendResponse is the reply of Send.",
+	"packetrpc.v1.ServiceHealth": "ServiceHealth tells whether a service is ready.",
+	"packetrpc.v1.ServiceHealth.ready": "It is ready to be called.",
+	"packetrpc.v1.ServiceHealth.reason": "Why it is not.",
+	"packetrpc.v1.ServiceHealth.service": "The full name of the service."
+}`
 
 // CoreServiceClient calls the actions of packetrpc.v1.CoreService.
 //
@@ -105,6 +210,11 @@ type CoreServiceClient interface {
 	ListClients(context.Context, *packetrpcv1.ListClientsRequest) (*packetrpcv1.ListClientsResponse, error)
 	// ListActions lists the actions that the server handles.
 	ListActions(context.Context, *packetrpcv1.ListActionsRequest) (*packetrpcv1.ListActionsResponse, error)
+	// Reflect returns the descriptors of what the server handles, and of what it may
+	// push, with the comments of the .proto files where the generated code has them.
+	Reflect(context.Context, *packetrpcv1.ReflectRequest) (*packetrpcv1.ReflectResponse, error)
+	// Health tells whether services are ready to be called.
+	Health(context.Context, *packetrpcv1.HealthRequest) (*packetrpcv1.HealthResponse, error)
 	// Send pushes a one-way action to one client.
 	Send(context.Context, *packetrpcv1.SendRequest) (*packetrpcv1.SendResponse, error)
 	// Broadcast pushes a one-way action to all clients or to a group of them.
@@ -138,6 +248,14 @@ func (c *coreServiceClient) ListActions(ctx context.Context, request *packetrpcv
 	return packetrpc.CallUnary[packetrpcv1.ListActionsResponse](ctx, c.caller, coreServiceListActionsSpec, request)
 }
 
+func (c *coreServiceClient) Reflect(ctx context.Context, request *packetrpcv1.ReflectRequest) (*packetrpcv1.ReflectResponse, error) {
+	return packetrpc.CallUnary[packetrpcv1.ReflectResponse](ctx, c.caller, coreServiceReflectSpec, request)
+}
+
+func (c *coreServiceClient) Health(ctx context.Context, request *packetrpcv1.HealthRequest) (*packetrpcv1.HealthResponse, error) {
+	return packetrpc.CallUnary[packetrpcv1.HealthResponse](ctx, c.caller, coreServiceHealthSpec, request)
+}
+
 func (c *coreServiceClient) Send(ctx context.Context, request *packetrpcv1.SendRequest) (*packetrpcv1.SendResponse, error) {
 	return packetrpc.CallUnary[packetrpcv1.SendResponse](ctx, c.caller, coreServiceSendSpec, request)
 }
@@ -162,6 +280,11 @@ type CoreServiceHandler interface {
 	ListClients(context.Context, *packetrpcv1.ListClientsRequest) (*packetrpcv1.ListClientsResponse, error)
 	// ListActions lists the actions that the server handles.
 	ListActions(context.Context, *packetrpcv1.ListActionsRequest) (*packetrpcv1.ListActionsResponse, error)
+	// Reflect returns the descriptors of what the server handles, and of what it may
+	// push, with the comments of the .proto files where the generated code has them.
+	Reflect(context.Context, *packetrpcv1.ReflectRequest) (*packetrpcv1.ReflectResponse, error)
+	// Health tells whether services are ready to be called.
+	Health(context.Context, *packetrpcv1.HealthRequest) (*packetrpcv1.HealthResponse, error)
 	// Send pushes a one-way action to one client.
 	Send(context.Context, *packetrpcv1.SendRequest) (*packetrpcv1.SendResponse, error)
 	// Broadcast pushes a one-way action to all clients or to a group of them.
@@ -190,6 +313,14 @@ func (UnimplementedCoreServiceHandler) ListActions(context.Context, *packetrpcv1
 	return nil, packetrpc.Errorf(packetrpc.CodeUnimplemented, "%s is not implemented", CoreServiceListActionsAction)
 }
 
+func (UnimplementedCoreServiceHandler) Reflect(context.Context, *packetrpcv1.ReflectRequest) (*packetrpcv1.ReflectResponse, error) {
+	return nil, packetrpc.Errorf(packetrpc.CodeUnimplemented, "%s is not implemented", CoreServiceReflectAction)
+}
+
+func (UnimplementedCoreServiceHandler) Health(context.Context, *packetrpcv1.HealthRequest) (*packetrpcv1.HealthResponse, error) {
+	return nil, packetrpc.Errorf(packetrpc.CodeUnimplemented, "%s is not implemented", CoreServiceHealthAction)
+}
+
 func (UnimplementedCoreServiceHandler) Send(context.Context, *packetrpcv1.SendRequest) (*packetrpcv1.SendResponse, error) {
 	return nil, packetrpc.Errorf(packetrpc.CodeUnimplemented, "%s is not implemented", CoreServiceSendAction)
 }
@@ -208,6 +339,8 @@ func RegisterCoreServiceHandler(registrar packetrpc.Registrar, handler CoreServi
 	packetrpc.HandleUnary(registrar, coreServiceInfoSpec, handler.Info)
 	packetrpc.HandleUnary(registrar, coreServiceListClientsSpec, handler.ListClients)
 	packetrpc.HandleUnary(registrar, coreServiceListActionsSpec, handler.ListActions)
+	packetrpc.HandleUnary(registrar, coreServiceReflectSpec, handler.Reflect)
+	packetrpc.HandleUnary(registrar, coreServiceHealthSpec, handler.Health)
 	packetrpc.HandleUnary(registrar, coreServiceSendSpec, handler.Send)
 	packetrpc.HandleUnary(registrar, coreServiceBroadcastSpec, handler.Broadcast)
 	packetrpc.HandleUnary(registrar, coreServiceDisconnectSpec, handler.Disconnect)

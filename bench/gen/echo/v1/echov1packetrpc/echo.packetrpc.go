@@ -45,13 +45,15 @@ var (
 		Method:   "Ask",
 		Request:  "echo.v1.AskRequest",
 		Response: "echo.v1.AskResponse",
+		Comments: echoEventsComments,
 	}
 	echoEventsNotifySpec = &packetrpc.Spec{
-		Action:  EchoEventsNotifyAction,
-		Service: EchoEventsName,
-		Method:  "Notify",
-		Type:    packetrpc.OneWay,
-		Request: "echo.v1.NotifyRequest",
+		Action:   EchoEventsNotifyAction,
+		Service:  EchoEventsName,
+		Method:   "Notify",
+		Type:     packetrpc.OneWay,
+		Request:  "echo.v1.NotifyRequest",
+		Comments: echoEventsComments,
 	}
 	echoServiceEchoSpec = &packetrpc.Spec{
 		Action:   EchoServiceEchoAction,
@@ -59,6 +61,7 @@ var (
 		Method:   "Echo",
 		Request:  "echo.v1.EchoRequest",
 		Response: "echo.v1.EchoResponse",
+		Comments: echoEventsComments,
 	}
 	echoServiceEchoInlineSpec = &packetrpc.Spec{
 		Action:      EchoServiceEchoInlineAction,
@@ -67,6 +70,7 @@ var (
 		Request:     "echo.v1.EchoInlineRequest",
 		Response:    "echo.v1.EchoInlineResponse",
 		NonBlocking: true,
+		Comments:    echoEventsComments,
 	}
 	echoServiceTakeSpec = &packetrpc.Spec{
 		Action:   EchoServiceTakeAction,
@@ -74,6 +78,7 @@ var (
 		Method:   "Take",
 		Request:  "echo.v1.TakeRequest",
 		Response: "echo.v1.TakeResponse",
+		Comments: echoEventsComments,
 	}
 	echoServiceDownloadSpec = &packetrpc.Spec{
 		Action:   EchoServiceDownloadAction,
@@ -82,6 +87,7 @@ var (
 		Type:     packetrpc.ServerStream,
 		Request:  "echo.v1.DownloadRequest",
 		Response: "echo.v1.DownloadResponse",
+		Comments: echoEventsComments,
 	}
 	echoServiceUploadSpec = &packetrpc.Spec{
 		Action:   EchoServiceUploadAction,
@@ -90,6 +96,7 @@ var (
 		Type:     packetrpc.ClientStream,
 		Request:  "echo.v1.UploadRequest",
 		Response: "echo.v1.UploadResponse",
+		Comments: echoEventsComments,
 	}
 	echoServicePingPongSpec = &packetrpc.Spec{
 		Action:   EchoServicePingPongAction,
@@ -98,8 +105,40 @@ var (
 		Type:     packetrpc.BidiStreaming,
 		Request:  "echo.v1.PingPongRequest",
 		Response: "echo.v1.PingPongResponse",
+		Comments: echoEventsComments,
 	}
 )
+
+// echoEventsComments is what the .proto file says of its declarations, for reflection.
+const echoEventsComments = `{
+	"echo.v1.AskRequest": "AskRequest is the request of Ask.",
+	"echo.v1.AskResponse": "AskResponse is the reply of Ask.",
+	"echo.v1.DownloadRequest": "DownloadRequest is the request of Download.",
+	"echo.v1.DownloadRequest.size": "The bytes in each message, and the number of messages.",
+	"echo.v1.DownloadResponse": "DownloadResponse is one message of Download.",
+	"echo.v1.EchoEvents": "EchoEvents is what a client serves, and the server calls.",
+	"echo.v1.EchoEvents.Ask": "Ask returns the data.",
+	"echo.v1.EchoEvents.Notify": "Notify takes the data and does not answer.",
+	"echo.v1.EchoInlineRequest": "EchoInlineRequest is the request of EchoInline.",
+	"echo.v1.EchoInlineResponse": "EchoInlineResponse is the reply of EchoInline.",
+	"echo.v1.EchoRequest": "EchoRequest is the request of Echo.",
+	"echo.v1.EchoResponse": "EchoResponse is the reply of Echo.",
+	"echo.v1.EchoService": "EchoService is what every contender that generates code serves. Its server\ndoes no work, so that what is measured is the framework.",
+	"echo.v1.EchoService.Download": "Download sends the same data a number of times.",
+	"echo.v1.EchoService.Echo": "Echo returns the data.",
+	"echo.v1.EchoService.EchoInline": "EchoInline returns the data, and is declared to be short. Only our own\ngenerator knows what that means.",
+	"echo.v1.EchoService.PingPong": "PingPong answers each message before it takes the next.",
+	"echo.v1.EchoService.Take": "Take returns the size of the data.",
+	"echo.v1.EchoService.Upload": "Upload takes messages to the end, and returns their number.",
+	"echo.v1.NotifyRequest": "NotifyRequest is the message of Notify.",
+	"echo.v1.NotifyResponse": "NotifyResponse has no fields, as nothing is answered.",
+	"echo.v1.PingPongRequest": "PingPongRequest is one message of PingPong.",
+	"echo.v1.PingPongResponse": "PingPongResponse is one answer of PingPong.",
+	"echo.v1.TakeRequest": "TakeRequest is the request of Take.",
+	"echo.v1.TakeResponse": "TakeResponse is the reply of Take.",
+	"echo.v1.UploadRequest": "UploadRequest is one message of Upload.",
+	"echo.v1.UploadResponse": "UploadResponse is the reply of Upload."
+}`
 
 // EchoEventsClient calls the actions of echo.v1.EchoEvents.
 //

@@ -51,32 +51,36 @@ const (
 // What the runtime is told of each action. These values never change.
 var (
 	chatEventsPostedSpec = &packetrpc.Spec{
-		Action:  ChatEventsPostedAction,
-		Service: ChatEventsName,
-		Method:  "Posted",
-		Type:    packetrpc.OneWay,
-		Request: "chat.v1.PostedRequest",
+		Action:   ChatEventsPostedAction,
+		Service:  ChatEventsName,
+		Method:   "Posted",
+		Type:     packetrpc.OneWay,
+		Request:  "chat.v1.PostedRequest",
+		Comments: chatEventsComments,
 	}
 	chatEventsJoinedSpec = &packetrpc.Spec{
-		Action:  ChatEventsJoinedAction,
-		Service: ChatEventsName,
-		Method:  "Joined",
-		Type:    packetrpc.OneWay,
-		Request: "chat.v1.JoinedRequest",
+		Action:   ChatEventsJoinedAction,
+		Service:  ChatEventsName,
+		Method:   "Joined",
+		Type:     packetrpc.OneWay,
+		Request:  "chat.v1.JoinedRequest",
+		Comments: chatEventsComments,
 	}
 	chatEventsLeftSpec = &packetrpc.Spec{
-		Action:  ChatEventsLeftAction,
-		Service: ChatEventsName,
-		Method:  "Left",
-		Type:    packetrpc.OneWay,
-		Request: "chat.v1.LeftRequest",
+		Action:   ChatEventsLeftAction,
+		Service:  ChatEventsName,
+		Method:   "Left",
+		Type:     packetrpc.OneWay,
+		Request:  "chat.v1.LeftRequest",
+		Comments: chatEventsComments,
 	}
 	chatEventsTypedSpec = &packetrpc.Spec{
-		Action:  ChatEventsTypedAction,
-		Service: ChatEventsName,
-		Method:  "Typed",
-		Type:    packetrpc.OneWay,
-		Request: "chat.v1.TypedRequest",
+		Action:   ChatEventsTypedAction,
+		Service:  ChatEventsName,
+		Method:   "Typed",
+		Type:     packetrpc.OneWay,
+		Request:  "chat.v1.TypedRequest",
+		Comments: chatEventsComments,
 	}
 	chatEventsStatusSpec = &packetrpc.Spec{
 		Action:      ChatEventsStatusAction,
@@ -86,14 +90,16 @@ var (
 		Response:    "chat.v1.StatusResponse",
 		Timeout:     time.Second,
 		Idempotency: packetrpc.NoSideEffects,
+		Comments:    chatEventsComments,
 	}
 	chatEventsWhisperedSpec = &packetrpc.Spec{
-		Action:  ChatEventsWhisperedAction,
-		Service: ChatEventsName,
-		Method:  "Whispered",
-		Type:    packetrpc.OneWay,
-		Request: "chat.v1.WhisperedRequest",
-		Sealed:  true,
+		Action:   ChatEventsWhisperedAction,
+		Service:  ChatEventsName,
+		Method:   "Whispered",
+		Type:     packetrpc.OneWay,
+		Request:  "chat.v1.WhisperedRequest",
+		Sealed:   true,
+		Comments: chatEventsComments,
 	}
 	chatServiceSendSpec = &packetrpc.Spec{
 		Action:   ChatServiceSendAction,
@@ -101,13 +107,15 @@ var (
 		Method:   "Send",
 		Request:  "chat.v1.SendRequest",
 		Response: "chat.v1.SendResponse",
+		Comments: chatEventsComments,
 	}
 	chatServiceTypingSpec = &packetrpc.Spec{
-		Action:  ChatServiceTypingAction,
-		Service: ChatServiceName,
-		Method:  "Typing",
-		Type:    packetrpc.OneWay,
-		Request: "chat.v1.TypingRequest",
+		Action:   ChatServiceTypingAction,
+		Service:  ChatServiceName,
+		Method:   "Typing",
+		Type:     packetrpc.OneWay,
+		Request:  "chat.v1.TypingRequest",
+		Comments: chatEventsComments,
 	}
 	chatServiceHistorySpec = &packetrpc.Spec{
 		Action:      ChatServiceHistoryAction,
@@ -117,6 +125,7 @@ var (
 		Request:     "chat.v1.HistoryRequest",
 		Response:    "chat.v1.HistoryResponse",
 		Idempotency: packetrpc.NoSideEffects,
+		Comments:    chatEventsComments,
 	}
 	chatServiceImportSpec = &packetrpc.Spec{
 		Action:   ChatServiceImportAction,
@@ -125,6 +134,7 @@ var (
 		Type:     packetrpc.ClientStream,
 		Request:  "chat.v1.ImportRequest",
 		Response: "chat.v1.ImportResponse",
+		Comments: chatEventsComments,
 	}
 	chatServiceTalkSpec = &packetrpc.Spec{
 		Action:   ChatServiceTalkAction,
@@ -133,6 +143,7 @@ var (
 		Type:     packetrpc.BidiStreaming,
 		Request:  "chat.v1.TalkRequest",
 		Response: "chat.v1.TalkResponse",
+		Comments: chatEventsComments,
 	}
 	chatServiceWhoSpec = &packetrpc.Spec{
 		Action:      ChatServiceWhoAction,
@@ -141,6 +152,7 @@ var (
 		Request:     "chat.v1.WhoRequest",
 		Response:    "chat.v1.WhoResponse",
 		Idempotency: packetrpc.NoSideEffects,
+		Comments:    chatEventsComments,
 	}
 	chatServiceWhisperSpec = &packetrpc.Spec{
 		Action:   ChatServiceWhisperAction,
@@ -149,8 +161,84 @@ var (
 		Request:  "chat.v1.WhisperRequest",
 		Response: "chat.v1.WhisperResponse",
 		Sealed:   true,
+		Comments: chatEventsComments,
 	}
 )
+
+// chatEventsComments is what the .proto file says of its declarations, for reflection.
+const chatEventsComments = `{
+	"chat.v1.ChatEvents": "ChatEvents is what a client hears from the room. Each client handles it, and\nthe server calls it.",
+	"chat.v1.ChatEvents.Joined": "Joined tells that somebody has come.",
+	"chat.v1.ChatEvents.Left": "Left tells that somebody has gone.",
+	"chat.v1.ChatEvents.Posted": "Posted brings a message to everybody in the room, its author included.",
+	"chat.v1.ChatEvents.Status": "Status asks how the client's user is. It has a second to answer.",
+	"chat.v1.ChatEvents.Typed": "Typed tells that somebody is about to say something.",
+	"chat.v1.ChatEvents.Whispered": "Whispered brings what somebody has said to this client alone.",
+	"chat.v1.ChatService": "ChatService is a room to talk in. The server handles it.",
+	"chat.v1.ChatService.History": "History yields what has been said, the oldest message first.",
+	"chat.v1.ChatService.Import": "Import says many lines, one after the other.",
+	"chat.v1.ChatService.Send": "Send says something to everybody in the room.",
+	"chat.v1.ChatService.Talk": "Talk is a private talk with the room's robot, which answers each line.",
+	"chat.v1.ChatService.Typing": "Typing tells the room that the caller is about to say something.",
+	"chat.v1.ChatService.Whisper": "Whisper says something to one person alone. It is sealed to the server's key,\nand for that person to theirs.",
+	"chat.v1.ChatService.Who": "Who lists the people in the room. The server asks each of them how they are.",
+	"chat.v1.HistoryRequest": "HistoryRequest is the request of History.",
+	"chat.v1.HistoryRequest.limit": "How many of the last messages to yield; 0 is all that the room remembers.",
+	"chat.v1.HistoryResponse": "HistoryResponse is one of the replies of History.",
+	"chat.v1.HistoryResponse.message": "What was said.",
+	"chat.v1.ImportRequest": "ImportRequest is one of the requests of Import.",
+	"chat.v1.ImportRequest.text": "What to say.",
+	"chat.v1.ImportResponse": "ImportResponse is the reply of Import.",
+	"chat.v1.ImportResponse.count": "How many lines were said.",
+	"chat.v1.JoinedRequest": "JoinedRequest is the request of Joined.",
+	"chat.v1.JoinedRequest.name": "Who has come.",
+	"chat.v1.JoinedResponse": "JoinedResponse is never sent.",
+	"chat.v1.LeftRequest": "LeftRequest is the request of Left.",
+	"chat.v1.LeftRequest.name": "Who has gone.",
+	"chat.v1.LeftResponse": "LeftResponse is never sent.",
+	"chat.v1.Message": "Message is something that somebody has said.",
+	"chat.v1.Message.name": "The name of who said it.",
+	"chat.v1.Message.number": "The message's place in the room, from 1.",
+	"chat.v1.Message.sender_id": "The public id of the session of who said it.",
+	"chat.v1.Message.text": "What was said.",
+	"chat.v1.Message.time": "When it was said.",
+	"chat.v1.Person": "Person is somebody in the room.",
+	"chat.v1.Person.name": "The name.",
+	"chat.v1.Person.status": "How they are, in their own words.",
+	"chat.v1.PostedRequest": "PostedRequest is the request of Posted.",
+	"chat.v1.PostedRequest.message": "What was said.",
+	"chat.v1.PostedResponse": "PostedResponse is never sent.",
+	"chat.v1.SendRequest": "SendRequest is the request of Send.",
+	"chat.v1.SendRequest.text": "What to say.",
+	"chat.v1.SendResponse": "SendResponse is the reply of Send.",
+	"chat.v1.SendResponse.number": "The message's place in the room.",
+	"chat.v1.StatusRequest": "StatusRequest is the request of Status.",
+	"chat.v1.StatusResponse": "StatusResponse is the reply of Status.",
+	"chat.v1.StatusResponse.status": "How the user is, such as \"out for lunch\".",
+	"chat.v1.TalkRequest": "TalkRequest is one of the requests of Talk.",
+	"chat.v1.TalkRequest.text": "What to tell the robot.",
+	"chat.v1.TalkResponse": "TalkResponse is one of the replies of Talk.",
+	"chat.v1.TalkResponse.text": "What the robot says.",
+	"chat.v1.TextProblem": "TextProblem is the detail of an error about a text.",
+	"chat.v1.TextProblem.length": "How many bytes the text has.",
+	"chat.v1.TextProblem.max_length": "How many it may have.",
+	"chat.v1.TypedRequest": "TypedRequest is the request of Typed.",
+	"chat.v1.TypedRequest.name": "Who is typing.",
+	"chat.v1.TypedResponse": "TypedResponse is never sent.",
+	"chat.v1.TypingRequest": "TypingRequest is the request of Typing.",
+	"chat.v1.TypingResponse": "TypingResponse is never sent.",
+	"chat.v1.WhisperRequest": "WhisperRequest is the request of Whisper.",
+	"chat.v1.WhisperRequest.text": "What to say.",
+	"chat.v1.WhisperRequest.to": "The name of the person.",
+	"chat.v1.WhisperResponse": "WhisperResponse is the reply of Whisper.",
+	"chat.v1.WhisperedRequest": "WhisperedRequest is the request of Whispered.",
+	"chat.v1.WhisperedRequest.name": "The name of who has said it.",
+	"chat.v1.WhisperedRequest.text": "What was said.",
+	"chat.v1.WhisperedResponse": "WhisperedResponse is never sent.",
+	"chat.v1.WhoRequest": "WhoRequest is the request of Who.",
+	"chat.v1.WhoResponse": "WhoResponse is the reply of Who.",
+	"chat.v1.WhoResponse.people": "The people in the room, the longest there first."
+}`
 
 // ChatEventsClient calls the actions of chat.v1.ChatEvents.
 //

@@ -28,8 +28,15 @@ var (
 		Method:   "Exchange",
 		Request:  "google.protobuf.Struct",
 		Response: "google.protobuf.Struct",
+		Comments: freeformServiceComments,
 	}
 )
+
+// freeformServiceComments is what the .proto file says of its declarations, for reflection.
+const freeformServiceComments = `{
+	"freeform.v1.FreeformService": "FreeformService takes data without a schema.",
+	"freeform.v1.FreeformService.Exchange": "Exchange takes any JSON object and answers with another one. Its action has a\nname of its own, as programs without a .proto file would choose it."
+}`
 
 // FreeformServiceClient calls the actions of freeform.v1.FreeformService.
 //

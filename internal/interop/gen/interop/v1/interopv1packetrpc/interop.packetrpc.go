@@ -45,6 +45,7 @@ var (
 		Method:   "Empty",
 		Request:  "interop.v1.EmptyRequest",
 		Response: "interop.v1.EmptyResponse",
+		Comments: interopServiceComments,
 	}
 	interopServiceUnarySpec = &packetrpc.Spec{
 		Action:   InteropServiceUnaryAction,
@@ -52,6 +53,7 @@ var (
 		Method:   "Unary",
 		Request:  "interop.v1.UnaryRequest",
 		Response: "interop.v1.UnaryResponse",
+		Comments: interopServiceComments,
 	}
 	interopServiceClientStreamSpec = &packetrpc.Spec{
 		Action:   InteropServiceClientStreamAction,
@@ -60,6 +62,7 @@ var (
 		Type:     packetrpc.ClientStream,
 		Request:  "interop.v1.ClientStreamRequest",
 		Response: "interop.v1.ClientStreamResponse",
+		Comments: interopServiceComments,
 	}
 	interopServiceServerStreamSpec = &packetrpc.Spec{
 		Action:   InteropServiceServerStreamAction,
@@ -68,6 +71,7 @@ var (
 		Type:     packetrpc.ServerStream,
 		Request:  "interop.v1.ServerStreamRequest",
 		Response: "interop.v1.ServerStreamResponse",
+		Comments: interopServiceComments,
 	}
 	interopServiceBidiStreamSpec = &packetrpc.Spec{
 		Action:   InteropServiceBidiStreamAction,
@@ -76,6 +80,7 @@ var (
 		Type:     packetrpc.BidiStreaming,
 		Request:  "interop.v1.BidiStreamRequest",
 		Response: "interop.v1.BidiStreamResponse",
+		Comments: interopServiceComments,
 	}
 	interopServiceWatchSpec = &packetrpc.Spec{
 		Action:   InteropServiceWatchAction,
@@ -84,6 +89,7 @@ var (
 		Type:     packetrpc.ServerStream,
 		Request:  "interop.v1.WatchRequest",
 		Response: "interop.v1.WatchResponse",
+		Comments: interopServiceComments,
 	}
 	interopServiceUnimplementedSpec = &packetrpc.Spec{
 		Action:   InteropServiceUnimplementedAction,
@@ -91,6 +97,7 @@ var (
 		Method:   "Unimplemented",
 		Request:  "interop.v1.UnimplementedRequest",
 		Response: "interop.v1.UnimplementedResponse",
+		Comments: interopServiceComments,
 	}
 	unregisteredServiceCallSpec = &packetrpc.Spec{
 		Action:   UnregisteredServiceCallAction,
@@ -98,8 +105,64 @@ var (
 		Method:   "Call",
 		Request:  "interop.v1.CallRequest",
 		Response: "interop.v1.CallResponse",
+		Comments: interopServiceComments,
 	}
 )
+
+// interopServiceComments is what the .proto file says of its declarations, for reflection.
+const interopServiceComments = `{
+	"interop.v1.BidiStreamRequest": "BidiStreamRequest is one of the requests of BidiStream.",
+	"interop.v1.BidiStreamRequest.body": "What makes the request large.",
+	"interop.v1.BidiStreamRequest.response_sizes": "How many bytes the body of each response to this request is to have.",
+	"interop.v1.BidiStreamRequest.status": "How the call is to fail.",
+	"interop.v1.BidiStreamResponse": "BidiStreamResponse is one of the replies of BidiStream.",
+	"interop.v1.BidiStreamResponse.body": "As many bytes as were asked for.",
+	"interop.v1.BidiStreamResponse.received": "How many bytes the body of the request had.",
+	"interop.v1.CallRequest": "CallRequest is the request of Call.",
+	"interop.v1.CallResponse": "CallResponse is never sent.",
+	"interop.v1.ClientStreamRequest": "ClientStreamRequest is one of the requests of ClientStream.",
+	"interop.v1.ClientStreamRequest.body": "What is counted.",
+	"interop.v1.ClientStreamResponse": "ClientStreamResponse is the reply of ClientStream.",
+	"interop.v1.ClientStreamResponse.received": "How many bytes the bodies of all requests had.",
+	"interop.v1.EmptyRequest": "EmptyRequest is the request of Empty.",
+	"interop.v1.EmptyResponse": "EmptyResponse is the reply of Empty.",
+	"interop.v1.InteropService": "InteropService is what the interop cases call. Either side handles it.\n\nA handler sends the metadata \"interop-echo-initial\" of a Unary or BidiStream\nback with its first packet, and \"interop-echo-trailing-bin\" with its last.\nBodies that it sends are zeros.",
+	"interop.v1.InteropService.BidiStream": "BidiStream answers each request with a body of each size that it asks for, or\nfails as asked for.",
+	"interop.v1.InteropService.ClientStream": "ClientStream replies with the sum of the sizes of the bodies.",
+	"interop.v1.InteropService.Empty": "Empty does nothing.",
+	"interop.v1.InteropService.ServerStream": "ServerStream yields a body of each size asked for.",
+	"interop.v1.InteropService.Unary": "Unary replies with a body of the size asked for, or fails as asked for.",
+	"interop.v1.InteropService.Unimplemented": "Unimplemented is what handlers leave out.",
+	"interop.v1.InteropService.Watch": "Watch tells how the next ClientStream or BidiStream fares at its handler whose\nmetadata \"interop-call\" names it: that it is awaited, that it has begun, and\nhow it has ended.",
+	"interop.v1.STATE_AWAITED": "The call may now be made.",
+	"interop.v1.STATE_BEGUN": "Its handler runs.",
+	"interop.v1.STATE_ENDED": "Its handler has returned.",
+	"interop.v1.STATE_UNSPECIFIED": "Not used.",
+	"interop.v1.ServerStreamRequest": "ServerStreamRequest is the request of ServerStream.",
+	"interop.v1.ServerStreamRequest.response_sizes": "How many bytes the body of each response is to have.",
+	"interop.v1.ServerStreamResponse": "ServerStreamResponse is one of the replies of ServerStream.",
+	"interop.v1.ServerStreamResponse.body": "As many bytes as were asked for.",
+	"interop.v1.State": "State is how far a call has come.",
+	"interop.v1.Status": "Status is a failure that is asked for.",
+	"interop.v1.Status.code": "The number of the code; 0 is none, and no failure.",
+	"interop.v1.Status.message": "The message.",
+	"interop.v1.UnaryRequest": "UnaryRequest is the request of Unary.",
+	"interop.v1.UnaryRequest.body": "What makes the request large.",
+	"interop.v1.UnaryRequest.response_size": "How many bytes the body of the reply is to have.",
+	"interop.v1.UnaryRequest.status": "How the call is to fail.",
+	"interop.v1.UnaryResponse": "UnaryResponse is the reply of Unary.",
+	"interop.v1.UnaryResponse.body": "As many bytes as were asked for.",
+	"interop.v1.UnaryResponse.received": "How many bytes the body of the request had.",
+	"interop.v1.UnimplementedRequest": "UnimplementedRequest is the request of Unimplemented.",
+	"interop.v1.UnimplementedResponse": "UnimplementedResponse is never sent.",
+	"interop.v1.UnregisteredService": "UnregisteredService is handled by nobody.",
+	"interop.v1.UnregisteredService.Call": "Call calls nobody.",
+	"interop.v1.WatchRequest": "WatchRequest is the request of Watch.",
+	"interop.v1.WatchRequest.call": "The name of the call, of the caller's choice; no two calls have the same.",
+	"interop.v1.WatchResponse": "WatchResponse is one of the replies of Watch.",
+	"interop.v1.WatchResponse.code": "Of a call that has ended, the number of the code that its handler returned; 0\nis success.",
+	"interop.v1.WatchResponse.state": "Where the call is."
+}`
 
 // InteropServiceClient calls the actions of interop.v1.InteropService.
 //

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
+	"github.com/packetrpc/packetrpc/gen/packetrpc/v1/packetrpcv1packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/schema"
+)
+
+// Reflect shows the proto packages of the services that are handled, as the events that
+// are pushed are usually declared beside them, and nothing else that is linked into the
+// program.
+func (c *core) Reflect(ctx context.Context, request *packetrpcv1.ReflectRequest) (*packetrpcv1.ReflectResponse, error) {
+	o := &c.server.options
+	if o.reflectionOff {
+		return nil, packetrpc.Errorf(packetrpc.CodeUnimplemented, "reflection is switched off here (server.WithoutReflection)")
+	}
+	if o.reflectionRole != "" {
+		m, err := caller(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !m.session.HasRole(o.reflectionRole) {
+			return nil, needsRole(packetrpcv1packetrpc.CoreServiceReflectAction, o.reflectionRole)
+		}
+	}
+	linked, comments := c.server.linked(), c.server.comments()
+	shown, err := linked.Files(linked.ServicesBeside(c.server.services()), comments)
+	if err != nil {
+		return nil, err
+	}
+	if len(request.GetNames()) == 0 {
+		return &packetrpcv1.ReflectResponse{Files: shown}, nil
+	}
+	visible := make(map[string]bool)
+	for _, file := range shown {
+		visible[file.GetName()] = true
+	}
+	files, err := linked.Files(request.GetNames(), comments)
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		if !visible[file.GetName()] {
+			return nil, packetrpc.Errorf(packetrpc.CodeNotFound, "what is asked for is in %s, which is none of the handled services' files", file.GetName())
+		}
+	}
+	return &packetrpcv1.ReflectResponse{Files: files}, nil
+}
+
+// services returns the full names of the services that are handled, sorted.
+func (s *Server) services() []string {
+	names := make(map[string]struct{})
+	for method := range s.handlers.All() {
+		names[method.Spec.Service] = struct{}{}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// comments returns those of the files that declare what is handled.
+func (s *Server) comments() schema.Comments {
+	comments, last := make(schema.Comments), ""
+	for method := range s.handlers.All() {
+		if text := method.Spec.Comments; text != last { // a file's actions have the same text
+			comments.Add(text)
+			last = text
+		}
+	}
+	return comments
+}
