@@ -117,6 +117,7 @@ check-gen: ## Check that the generated code is fresh
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (1m) each; FUZZ picks some of them
+	@$(GO) run ./internal/corpus unpack
 	@echo "fuzz: looking for targets that match $(FUZZ)"
 	@listed=$$($(GO) test -list '$(FUZZ)' ./...) || { echo "$$listed"; exit 1; }; \
 	mapfile -t targets < <(awk '/^Fuzz/ {name[n++] = $$1} \
@@ -129,6 +130,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (1m) each; FUZZ picks some of them
 	done; \
 	echo "fuzz: $$count targets, $${#failed[@]} failed $${failed[*]-}"; \
 	[ "$${#failed[@]}" -eq 0 ]
+
+.PHONY: fuzz-keep
+fuzz-keep: ## Keep what fuzzing has found interesting in internal/corpus, where make fuzz begins
+	@$(GO) run ./internal/corpus pack
 
 .PHONY: conformance
 conformance: ## Put our Go implementation, and the Python client, under the conformance runner

@@ -51,7 +51,7 @@ var rows = [][]unit{
 	{{path: "internal/backcompat"}},
 	{{path: generator + "/...", needs: []string{"github.com/dave/jennifer"}}, {path: "cmd/packetrpc/...", needs: []string{"github.com/urfave/cli/v3", "golang.org/x/term"}}},
 	{{path: "examples/..."}},
-	{{path: "internal/tour", needs: []string{"golang.org/x/mod"}}},
+	{{path: "internal/tour", needs: []string{"golang.org/x/mod"}}, {path: "internal/corpus", needs: []string{"golang.org/x/tools"}}},
 }
 
 const (
