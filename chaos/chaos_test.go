@@ -22,17 +22,21 @@ func TestShortRun(t *testing.T) {
 	}
 	p := plan{span: 6 * time.Second, every: 100 * time.Millisecond, seed: uint64(time.Now().UnixNano()),
 		clients: 3, callers: 1, faults: allFaults()}
-	if err := p.run(t.Context(), testOutput{t}); err != nil {
+	if err := p.run(t.Context(), t.Output()); err != nil {
 		t.Error(err)
 	}
 }
 
-// testOutput is a test's log as a writer.
-type testOutput struct{ t *testing.T }
-
-func (o testOutput) Write(line []byte) (int, error) {
-	o.t.Logf("%s", line)
-	return len(line), nil
+// The short form of make rolling.
+func TestShortRolling(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds")
+	}
+	r := rolling{servers: 3, rounds: 1, clients: 4, callers: 1, grace: 500 * time.Millisecond,
+		slack: 10 * time.Second, pause: 200 * time.Millisecond}
+	if err := r.run(t.Context(), t.Output()); err != nil {
+		t.Error(err)
+	}
 }
 
 // The check finds what breaks a promise.
