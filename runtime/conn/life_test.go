@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -18,6 +19,7 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/conn"
 	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/packetrpctest"
 )
 
 // TestPeerThatDoesNotRead: its connection ends after the write timeout; others do
@@ -46,6 +48,47 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		}
 		healthy.fresh()
 	})
+}
+
+// TestWriteTimeout: it counts from the last byte that the other side has taken, and not
+// from when a write began that it has taken a part of; who takes a little now and then is
+// not cut.
+func TestWriteTimeout(t *testing.T) {
+	const limit = 10 * time.Second
+	for _, reads := range []int{0, 1, 10} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := packetrpctest.Pipe()
+			workers := conn.NewWorkers()
+			defer workers.Close()
+			remote := conn.DefaultLimits()
+			remote.CallWindow, remote.ConnectionWindow = 0, 0
+			c := conn.New(conn.Open(near, packet.Binary, workers), conn.Config{
+				Dialled: true, Workers: workers, Local: conn.DefaultLimits(), Remote: remote, WriteTimeout: limit})
+			c.Start()
+			defer c.Wait()
+			defer far.Close()
+			stream, err := packetrpc.CallBidiStream[text, text](t.Context(), c, talk)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stream.Close()
+			go func() {
+				for stream.Send(wrapperspb.String(strings.Repeat("x", 100_000))) == nil {
+				}
+			}()
+			for range reads {
+				time.Sleep(limit * 9 / 10)
+				if _, err := far.Read(make([]byte, 1)); err != nil {
+					t.Fatalf("%d reads, each in time: %v", reads, err)
+				}
+			}
+			last := time.Now()
+			<-c.Context().Done()
+			if took := time.Since(last); took < limit || took > limit*5/4 {
+				t.Errorf("after %d reads the connection ends in %v, and should in %v or a quarter more", reads, took, limit)
+			}
+		})
+	}
 }
 
 // TestAnswersNobodyReads: who asks for answers and does not read them makes the
