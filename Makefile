@@ -74,6 +74,12 @@ ROLLINGFLAGS ?=
 rolling: ## Restart three servers in turn under load, and check that no call fails (ROLLINGFLAGS='-rounds 20')
 	@cd chaos && $(GO) build -o ../bin/chaos . && ../bin/chaos rolling $(ROLLINGFLAGS)
 
+ATTACKFLAGS ?=
+.PHONY: attack
+attack: ## Measure what attackers do to healthy clients, into docs/benchmarks/overload (minutes; Linux)
+	@cd chaos && $(GO) build -o ../bin/chaos . && \
+		../bin/chaos attack -report ../docs/benchmarks/overload/report.md $(ATTACKFLAGS)
+
 .PHONY: check
 check: check-format check-vet check-static check-proto check-gen bench-check ## Run every check below; changes nothing
 	@echo "check: all is well"

@@ -2,13 +2,17 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
-// TestMain lets the test's program be the server process as well.
+// TestMain lets the test's program be the other processes as well.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
+	if len(os.Args) > 1 && slices.Contains([]string{"serve", "attacked", "attackers"}, os.Args[1]) {
 		main()
 		return
 	}
@@ -36,6 +40,26 @@ func TestShortRolling(t *testing.T) {
 		slack: 10 * time.Second, pause: 200 * time.Millisecond}
 	if err := r.run(t.Context(), t.Output()); err != nil {
 		t.Error(err)
+	}
+}
+
+// The short form of make attack. It bounds no time, as those of a busy machine say
+// nothing.
+func TestShortAttack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("attackers have addresses of their own on Linux only")
+	}
+	a := attack{connections: 200, rate: 200, every: 200 * time.Millisecond, halfOpen: 200, rounds: 1, span: 2 * time.Second,
+		limits: timeLimits{write: 500 * time.Millisecond, handshake: time.Second}, report: filepath.Join(t.TempDir(), "report.md")}
+	if err := a.run(t.Context(), t.Output()); err != nil {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(a.report)
+	if err != nil || !strings.Contains(string(text), "has read nothing for 500ms") {
+		t.Errorf("the report does not say why the frozen were cut: %v\n%s", err, text)
 	}
 }
 

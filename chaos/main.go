@@ -11,8 +11,14 @@
 // Three servers are restarted in turn under load: no idempotent call may fail, and no
 // shutdown take longer than its grace period and a little.
 //
-// Both end with the status 1 when a promise was broken, and name the folder with the
-// history.
+//	chaos attack -report report.md
+//
+// Some of 10,000 clients read nothing or send garbage, and then 5,000 connections have no
+// handshake: how long the healthy ones wait meanwhile is held against how long they wait
+// in quiet. It needs Linux, where attackers have addresses of their own.
+//
+// All end with the status 1 when something was not as it should be. The first two name
+// the folder with the history.
 package main
 
 import (
@@ -22,6 +28,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 )
 
@@ -43,13 +50,19 @@ func command(arguments []string) error {
 		return runCommand(ctx, rest)
 	case "rolling":
 		return rollingCommand(ctx, rest)
+	case "attack":
+		return attackCommand(ctx, rest)
 	case "serve": // what run and rolling start
 		return serve(rest)
+	case "attacked": // these are what attack starts
+		return serveAttacked(rest)
+	case "attackers":
+		return serveAttackers(rest)
 	}
 	return errUsage
 }
 
-var errUsage = errors.New("say: chaos run, or chaos rolling; each tells more by -help")
+var errUsage = errors.New("say: chaos run, chaos rolling or chaos attack; each tells more by -help")
 
 func runCommand(ctx context.Context, arguments []string) error {
 	var p plan
@@ -81,4 +94,37 @@ func rollingCommand(ctx context.Context, arguments []string) error {
 	flags.StringVar(&r.folder, "folder", "", "where the history is written; the default is a new temporary folder")
 	_ = flags.Parse(arguments) // which ends the process on errors
 	return r.run(ctx, os.Stdout)
+}
+
+func attackCommand(ctx context.Context, arguments []string) error {
+	a := attack{command: repeated(arguments), limits: usualLimits()}
+	flags := flag.NewFlagSet("chaos attack", flag.ExitOnError)
+	flags.IntVar(&a.connections, "connections", 10_000, "`number` of connections, of which 1 % freeze and 1 % send garbage; 0 leaves that out")
+	flags.IntVar(&a.rate, "rate", 1000, "`number` of calls a second, over all connections")
+	flags.DurationVar(&a.every, "every", 5*time.Second, "the time between broadcasts to all")
+	flags.IntVar(&a.halfOpen, "half-open", 5000, "`number` of connections without a handshake; 0 leaves that out")
+	flags.IntVar(&a.rounds, "rounds", 3, "`number` of quiet rounds, and of attacked ones")
+	flags.DurationVar(&a.span, "span", 20*time.Second, "how long a round is; those of connects are half as long")
+	flags.Float64Var(&a.ratio, "ratio", 2, "how many times as long as in quiet rounds the p99 may be in attacked ones; 0 is any")
+	flags.IntVar(&a.memory, "memory", 2048, "how many `MiB` the server may take; 0 is any number")
+	flags.StringVar(&a.report, "report", "", "`file` that a report in Markdown is written to")
+	_ = flags.Parse(arguments) // which ends the process on errors
+	return a.run(ctx, os.Stdout)
+}
+
+// repeated returns the command that repeats an attack, without the file of its report,
+// which is a matter of this machine.
+func repeated(arguments []string) string {
+	var words []string
+	for i := 0; i < len(arguments); i++ {
+		if arguments[i] == "-report" {
+			i++
+			continue
+		}
+		words = append(words, arguments[i])
+	}
+	if words == nil {
+		return "make attack"
+	}
+	return "make attack ATTACKFLAGS='" + strings.Join(words, " ") + "'"
 }
