@@ -91,6 +91,33 @@ func TestWriteTimeout(t *testing.T) {
 	}
 }
 
+// TestCloseCrosses: a packet that crosses with the close and wants an answer, which can
+// no longer be sent, does not end the connection before the other side has read why.
+func TestCloseCrosses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := packetrpctest.Pipe()
+		workers := conn.NewWorkers()
+		defer workers.Close()
+		c := conn.New(conn.Open(near, packet.Binary, workers), conn.Config{
+			Dialled: true, Workers: workers, Local: conn.DefaultLimits(), Remote: conn.DefaultLimits()})
+		c.Start()
+		c.Close("good-bye")
+		synctest.Wait()
+		if _, err := far.Write(packet.AppendBinary(nil, &packet.Packet{Kind: packet.KindPing})); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := context.Cause(c.Context()); err != nil {
+			t.Errorf("the connection has ended before the other side has closed it: %v", err)
+		}
+		if told, err := io.ReadAll(far); err != nil || !bytes.Contains(told, []byte("good-bye")) {
+			t.Errorf("the other side reads %q, %v", told, err)
+		}
+		far.Close()
+		c.Wait()
+	})
+}
+
 // TestAnswersNobodyReads: who asks for answers and does not read them makes the
 // other side keep only so many.
 func TestAnswersNobodyReads(t *testing.T) {

@@ -57,6 +57,7 @@ type writer struct {
 	queue    *buffer          // packets that wait for the next write; nil when none
 	flushing bool             // one goroutine owns the socket's writing side
 	err      *packetrpc.Error // why nothing more can be queued
+	parted   bool             // the last packet has left, and writing may fail
 	controls int              // bytes of control packets in the queue
 	window   sendWindow       // the connection's credit; its line also waits for room
 	queued   uint64           // bytes ever queued
@@ -420,7 +421,23 @@ func (w *writer) closeWrite() bool {
 	return ok && half.CloseWrite() == nil
 }
 
+// part lets nothing more be queued, as the last packet has left. What was queued behind
+// it cannot be written any more, and that this fails ends nothing: the other side may
+// still have to read.
+func (w *writer) part(reason *packetrpc.Error) {
+	w.stop(reason)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.parted = true
+}
+
 func (w *writer) fail(reason *packetrpc.Error) {
+	w.mu.Lock()
+	parted := w.parted
+	w.mu.Unlock()
+	if parted {
+		return
+	}
 	w.stop(reason)
 	w.failed(reason)
 }
