@@ -59,7 +59,7 @@ test: ## Run all tests with the race detector (TESTFLAGS adds flags)
 	@$(GO) test -race -timeout 10m $(TESTFLAGS) ./...
 	@echo "test: allocations, without the race detector, which makes some"
 	@$(GO) test -run '^TestAllocations' ./runtime/conn
-	@echo "test: chaos, the short form"
+	@echo "test: chaos, the short forms"
 	@cd chaos && $(GO) test -race -timeout 5m ./...
 
 # The chaos run is a module of its own, as what breaks things has no place in programs
@@ -68,6 +68,17 @@ CHAOSFLAGS ?=
 .PHONY: chaos
 chaos: ## Break the network and the server for 2 minutes, and check what was promised (CHAOSFLAGS='-span 10m -seed 1')
 	@cd chaos && $(GO) build -o ../bin/chaos . && ../bin/chaos run $(CHAOSFLAGS)
+
+ROLLINGFLAGS ?=
+.PHONY: rolling
+rolling: ## Restart three servers in turn under load, and check that no call fails (ROLLINGFLAGS='-rounds 20')
+	@cd chaos && $(GO) build -o ../bin/chaos . && ../bin/chaos rolling $(ROLLINGFLAGS)
+
+ATTACKFLAGS ?=
+.PHONY: attack
+attack: ## Measure what attackers do to healthy clients, into docs/benchmarks/overload (minutes; Linux)
+	@cd chaos && $(GO) build -o ../bin/chaos . && \
+		../bin/chaos attack -report ../docs/benchmarks/overload/report.md $(ATTACKFLAGS)
 
 .PHONY: check
 check: check-format check-vet check-static check-proto check-gen bench-check ## Run every check below; changes nothing

@@ -17,6 +17,7 @@ type text = wrapperspb.StringValue
 var (
 	effectSpec = action("Effect", packetrpc.Unary, packetrpc.IdempotencyUnknown)
 	echoSpec   = action("Echo", packetrpc.Unary, packetrpc.Idempotent)
+	lingerSpec = action("Linger", packetrpc.Unary, packetrpc.Idempotent)
 	noteSpec   = action("Note", packetrpc.OneWay, packetrpc.IdempotencyUnknown)
 	talkSpec   = action("Talk", packetrpc.BidiStreaming, packetrpc.IdempotencyUnknown)
 )

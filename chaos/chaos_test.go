@@ -2,13 +2,17 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
-// TestMain lets the test's program be the server process as well.
+// TestMain lets the test's program be the other processes as well.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
+	if len(os.Args) > 1 && slices.Contains([]string{"serve", "attacked", "attackers"}, os.Args[1]) {
 		main()
 		return
 	}
@@ -22,17 +26,41 @@ func TestShortRun(t *testing.T) {
 	}
 	p := plan{span: 6 * time.Second, every: 100 * time.Millisecond, seed: uint64(time.Now().UnixNano()),
 		clients: 3, callers: 1, faults: allFaults()}
-	if err := p.run(t.Context(), testOutput{t}); err != nil {
+	if err := p.run(t.Context(), t.Output()); err != nil {
 		t.Error(err)
 	}
 }
 
-// testOutput is a test's log as a writer.
-type testOutput struct{ t *testing.T }
+// The short form of make rolling.
+func TestShortRolling(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds")
+	}
+	r := rolling{servers: 3, rounds: 1, clients: 4, callers: 1, grace: 500 * time.Millisecond,
+		slack: 10 * time.Second, pause: 200 * time.Millisecond}
+	if err := r.run(t.Context(), t.Output()); err != nil {
+		t.Error(err)
+	}
+}
 
-func (o testOutput) Write(line []byte) (int, error) {
-	o.t.Logf("%s", line)
-	return len(line), nil
+// The short form of make attack. It bounds no time, as those of a busy machine say
+// nothing.
+func TestShortAttack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("attackers have addresses of their own on Linux only")
+	}
+	a := attack{connections: 200, rate: 200, every: 200 * time.Millisecond, halfOpen: 200, rounds: 1, span: 2 * time.Second,
+		limits: timeLimits{write: 500 * time.Millisecond, handshake: time.Second}, report: filepath.Join(t.TempDir(), "report.md")}
+	if err := a.run(t.Context(), t.Output()); err != nil {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(a.report)
+	if err != nil || !strings.Contains(string(text), "has read nothing for 500ms") {
+		t.Errorf("the report does not say why the frozen were cut: %v\n%s", err, text)
+	}
 }
 
 // The check finds what breaks a promise.

@@ -10,6 +10,7 @@ import (
 // ledger is what the server processes have recorded.
 type ledger struct {
 	effects map[uint64]int
+	lingers map[uint64]int // how often they have begun
 	// Pushes that were refused, or may have been: "session n", and for broadcasts
 	// "kind epoch n".
 	refused map[string]bool
@@ -21,16 +22,20 @@ func readLedger(name string) (*ledger, error) {
 		return nil, err
 	}
 	defer file.Close()
-	l := &ledger{effects: make(map[uint64]int), refused: make(map[string]bool)}
+	l := &ledger{effects: make(map[uint64]int), lingers: make(map[uint64]int), refused: make(map[string]bool)}
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		kind, rest, _ := strings.Cut(lines.Text(), " ")
 		switch kind {
-		case "effect":
+		case "effect", "linger":
 			var id uint64
 			if _, err := fmt.Sscan(rest, &id); err != nil {
 				return nil, fmt.Errorf("%s: %q: %w", name, lines.Text(), err)
 			}
-			l.effects[id]++
+			if kind == "effect" {
+				l.effects[id]++
+			} else {
+				l.lingers[id]++
+			}
 		case "refused":
 			words := strings.Fields(rest)
 			l.refused[words[0]+" "+words[1]] = true

@@ -5,6 +5,7 @@ go 1.25.0
 replace github.com/packetrpc/packetrpc => ../
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/packetrpc/packetrpc v0.0.0-00010101000000-000000000000
 	google.golang.org/protobuf v1.36.12
 )

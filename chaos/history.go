@@ -144,7 +144,7 @@ func (h *history) record(c call) {
 	if c.kind == effectKind || c.kind == noteKind {
 		h.effects[c.id] = v
 	}
-	if c.kind == echoKind && c.err != nil && ended.Before(c.deadline) {
+	if idempotent(c.kind) && c.err != nil && ended.Before(c.deadline) {
 		h.early++
 	}
 	h.line("call", c.kind, c.id, c.began.Sub(h.began).Microseconds(), c.deadline.Sub(h.began).Microseconds(), v, shorten(c.err))

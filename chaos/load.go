@@ -22,10 +22,21 @@ const (
 	echoKind   = "echo"
 	noteKind   = "note"
 	talkKind   = "talk"
+	lingerKind = "linger"
 )
+
+// habits is how users call.
+type habits struct {
+	// span returns for how long a call is waited for.
+	span func() time.Duration
+	// strict: neither idempotent calls nor streams may fail; streams that have not been
+	// sent are opened again. There are calls that take long, too.
+	strict bool
+}
 
 // user is a client that makes calls of every kind and listens to pushes.
 type user struct {
+	habits
 	index   int
 	history *history
 	client  *client.Client
@@ -50,15 +61,16 @@ type push struct {
 	group, all int64  // what joined and bye tell of
 }
 
-// newUser connects a client to an address.
-func newUser(ctx context.Context, index int, address string, h *history) (*user, error) {
-	u := &user{index: index, history: h}
+// newUser connects a client to the first of some addresses, any of which will do.
+func newUser(ctx context.Context, index int, how habits, h *history, addresses ...string) (*user, error) {
+	u := &user{habits: how, index: index, history: h}
 	handlers := new(packetrpc.Handlers)
 	packetrpc.HandleOneWay(handlers, directSpec, u.receive("direct"))
 	packetrpc.HandleOneWay(handlers, groupSpec, u.receive("group"))
 	packetrpc.HandleOneWay(handlers, allSpec, u.receive("all"))
 	var err error
-	u.client, err = client.Dial(ctx, address,
+	u.client, err = client.Dial(ctx, addresses[0],
+		client.WithAddresses(addresses[1:]...),
 		client.WithName(fmt.Sprint("user", index)),
 		client.WithHandlers(handlers),
 		client.WithReconnectPauses(10*time.Millisecond, 300*time.Millisecond),
@@ -134,7 +146,8 @@ func (u *user) call(ctx context.Context, callers int) {
 		{effectKind, callers, 0, u.unary(effectSpec)},
 		{echoKind, callers, 0, u.unary(echoSpec)},
 		{noteKind, 1, time.Millisecond, u.note},
-		{talkKind, 1, 0, u.talk},
+		{talkKind, 1, 0, u.converse},
+		{lingerKind, u.lingerers(callers), 0, u.unary(lingerSpec)},
 	}
 	caller := 0
 	for _, kind := range kinds {
@@ -156,16 +169,31 @@ func (u *user) call(ctx context.Context, callers int) {
 	}
 }
 
+// lingerers returns how many make calls that take long.
+func (u *user) lingerers(callers int) int {
+	if u.strict {
+		return callers
+	}
+	return 0
+}
+
 // one makes one call and records it.
 func (u *user) one(kind string, id uint64, make func(context.Context, string) (string, error)) error {
 	c := call{kind: kind, id: id, began: time.Now()}
-	c.deadline = c.began.Add(200*time.Millisecond + rand.N(3*time.Second))
+	c.deadline = c.began.Add(u.span())
 	ctx, cancel := context.WithDeadline(context.Background(), c.deadline)
 	defer cancel()
 	c.wrong, c.err = make(ctx, request(id))
 	u.history.record(c)
+	if u.strict && c.err != nil && (idempotent(kind) || kind == talkKind) {
+		u.history.complain("call %d (%s) has failed: %v", id, kind, c.err)
+	}
 	return c.err
 }
+
+// idempotent reports whether calls of a kind are made again by the client as often as
+// it takes.
+func idempotent(kind string) bool { return kind == echoKind || kind == lingerKind }
 
 // request returns what is sent: the id and something, which is seldom long.
 func request(id uint64) string {
@@ -188,6 +216,16 @@ func (u *user) unary(spec *packetrpc.Spec) func(context.Context, string) (string
 
 func (u *user) note(ctx context.Context, request string) (string, error) {
 	return "", u.client.CallOneWay(ctx, noteSpec, wrapperspb.String(request))
+}
+
+// converse talks, and does so again when a draining server has turned the stream away:
+// the client itself cannot know which messages it would have to send again.
+func (u *user) converse(ctx context.Context, request string) (wrong string, err error) {
+	wrong, err = u.talk(ctx, request)
+	for u.strict && verdictOf(err) == notSent && ctx.Err() == nil {
+		wrong, err = u.talk(ctx, request)
+	}
+	return wrong, err
 }
 
 // talk sends some messages, and wants a reply to each before the end.

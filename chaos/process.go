@@ -13,19 +13,67 @@ import (
 	"time"
 )
 
+// child is another process of this program. It says that it is ready, and from then on
+// answers commands, a line each by a line. It is not safe for concurrent use.
+type child struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+// startChild starts a process and waits until it is ready.
+func startChild(arguments ...string) (*child, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c := &child{cmd: exec.Command(program, arguments...)}
+	c.cmd.Stderr = os.Stderr
+	if c.in, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.out = bufio.NewScanner(out)
+	if err := c.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if !c.out.Scan() || c.out.Text() != "ready" {
+		return nil, fmt.Errorf("the process %q does not start: %w", arguments[0], c.cmd.Wait())
+	}
+	return c, nil
+}
+
+// ask sends a command and returns the answer.
+func (c *child) ask(command string) (string, error) {
+	if _, err := fmt.Fprintln(c.in, command); err != nil {
+		return "", err
+	}
+	if !c.out.Scan() {
+		return "", fmt.Errorf("the process does not answer %q", command)
+	}
+	return c.out.Text(), nil
+}
+
 // process is the server, which can be killed and started again at the same address.
 // Its methods may be called concurrently.
 type process struct {
+	// slack is by how much a shutdown may exceed its grace period.
+	slack time.Duration
+	// stride is by how much the epochs of processes that follow each other differ.
+	stride int
+
 	mu      sync.Mutex
 	serving serving
-	cmd     *exec.Cmd
-	in      io.WriteCloser
-	out     *bufio.Scanner
+	*child
+	slowest time.Duration // of the shutdowns
 }
 
 // startProcess starts the first one, whose address it chooses.
-func startProcess(s serving) (*process, error) {
-	p := &process{serving: s}
+func startProcess(s serving, stride int, slack time.Duration) (*process, error) {
+	p := &process{serving: s, stride: stride, slack: slack}
 	var err error
 	if p.serving.address, err = freeAddress(); err != nil {
 		return nil, err
@@ -48,28 +96,12 @@ func freeAddress() (string, error) {
 // start starts a process and waits until it is ready. p.mu is held, or nobody else
 // knows p.
 func (p *process) start() error {
-	program, err := os.Executable()
-	if err != nil {
-		return err
+	p.serving.epoch += p.stride
+	next, err := startChild(p.serving.arguments()...)
+	if err == nil {
+		p.child = next
 	}
-	p.serving.epoch++
-	p.cmd = exec.Command(program, p.serving.arguments()...)
-	p.cmd.Stderr = os.Stderr
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		return err
-	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	p.out = bufio.NewScanner(out)
-	if err := p.cmd.Start(); err != nil {
-		return err
-	}
-	if !p.out.Scan() || p.out.Text() != "ready" {
-		return fmt.Errorf("the server does not start: %w", p.cmd.Wait())
-	}
-	return nil
+	return err
 }
 
 // kill ends the process as a crash does, and starts another after a while.
@@ -99,13 +131,22 @@ func (p *process) end() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	began, limit := time.Now(), p.serving.grace+3*time.Second
+	limit := p.serving.grace + p.slack
 	killer := time.AfterFunc(limit+10*time.Second, func() { p.cmd.Process.Signal(syscall.SIGQUIT) })
 	defer killer.Stop()
+	var took time.Duration
+	told := p.out.Scan()
 	if err := p.cmd.Wait(); err != nil {
 		return fmt.Errorf("the server, asked to shut down, ends with %w", err)
 	}
-	if took := time.Since(began); took > limit {
+	if !told {
+		return fmt.Errorf("the server, asked to shut down, does not tell how long that took")
+	}
+	if _, err := fmt.Sscanf(p.out.Text(), shutdownLine, &took); err != nil {
+		return fmt.Errorf("the server, asked to shut down, tells %q: %w", p.out.Text(), err)
+	}
+	p.slowest = max(p.slowest, took)
+	if took > limit {
 		return fmt.Errorf("the server has taken %v to shut down; its grace period is %v", took, p.serving.grace)
 	}
 	return nil
@@ -121,11 +162,5 @@ func (p *process) stop() error {
 func (p *process) ask(command string) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, err := fmt.Fprintln(p.in, command); err != nil {
-		return "", err
-	}
-	if !p.out.Scan() {
-		return "", fmt.Errorf("the server does not answer %q", command)
-	}
-	return p.out.Text(), nil
+	return p.child.ask(command)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,12 +33,14 @@ type serving struct {
 	resume   time.Duration // for how long sessions are kept
 	grace    time.Duration // for how long a shutdown lets calls run
 	interval time.Duration // between the pushes of a kind
+	linger   time.Duration // how long calls take that take long, at most
 }
 
 // arguments returns the command line that makes a process serve so.
 func (s serving) arguments() []string {
 	return []string{"serve", "-address", s.address, "-journal", s.journal, "-epoch", fmt.Sprint(s.epoch),
-		"-resume", s.resume.String(), "-grace", s.grace.String(), "-interval", s.interval.String()}
+		"-resume", s.resume.String(), "-grace", s.grace.String(), "-interval", s.interval.String(),
+		"-linger", s.linger.String()}
 }
 
 // serve runs the server process until it is told to end by SIGTERM. Commands on its
@@ -51,6 +54,7 @@ func serve(arguments []string) error {
 	flags.DurationVar(&s.resume, "resume", 0, "for how long sessions are kept")
 	flags.DurationVar(&s.grace, "grace", 0, "for how long a shutdown lets calls run")
 	flags.DurationVar(&s.interval, "interval", 0, "between the pushes of a kind")
+	flags.DurationVar(&s.linger, "linger", 0, "how long calls take that take long, at most")
 	_ = flags.Parse(arguments) // which ends the process on errors
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -89,20 +93,49 @@ func newTarget(s serving, journal *journal) *target {
 		server.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))))
 	packetrpc.HandleUnary(t.server, effectSpec, t.effect)
 	packetrpc.HandleUnary(t.server, echoSpec, t.echo)
+	packetrpc.HandleUnary(t.server, lingerSpec, t.lingering)
 	packetrpc.HandleOneWay(t.server, noteSpec, t.note)
 	packetrpc.HandleBidiStream(t.server, talkSpec, t.talk)
 	return t
 }
 
+// run serves until the context ends, and then shuts down.
 func (t *target) run(ctx context.Context, listener net.Listener) error {
 	goroutines, files := runtime.NumGoroutine(), openFiles()
 	t.broadcasts.Go(func() { t.broadcast("group", &t.group, t.server.Group("room"), groupSpec) })
 	t.broadcasts.Go(func() { t.broadcast("all", &t.all, t.server.All(), allSpec) })
 	go t.obey(goroutines, files)
-	err := t.server.Serve(ctx, listener)
+	served := make(chan error, 1)
+	go func() { served <- t.server.Serve(context.Background(), listener) }()
+	select {
+	case <-ctx.Done():
+	case err := <-served:
+		return err
+	}
+	err := t.shutDown()
 	t.hush()
 	t.broadcasts.Wait()
 	t.pushers.Wait()
+	if failure := <-served; err == nil && !errors.Is(failure, server.ErrServerClosed) {
+		err = failure
+	}
+	return err
+}
+
+// shutdownLine is how the process tells how long its shutdown took.
+const shutdownLine = "shutdown %d"
+
+// shutDown shuts the server down and tells how long that took. It is no error that
+// calls have outlasted the grace period.
+func (t *target) shutDown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), t.grace)
+	defer cancel()
+	began := time.Now()
+	err := t.server.Shutdown(ctx)
+	fmt.Printf(shutdownLine+"\n", time.Since(began))
+	if packetrpc.CodeOf(err) == packetrpc.CodeDeadlineExceeded {
+		return nil
+	}
 	return err
 }
 
@@ -119,7 +152,7 @@ func (t *target) obey(goroutines, files int) {
 			fmt.Println("quiet")
 		case "rest":
 			sessions := t.rest()
-			const own = 1 // this one
+			const own = 2 // this one, and the one that serves
 			fmt.Println("rest", sessions, busyGoroutines()-goroutines-own, openFiles()-files)
 		}
 	}
@@ -145,6 +178,17 @@ func (t *target) effect(ctx context.Context, in *text) (*text, error) {
 func (t *target) echo(ctx context.Context, in *text) (*text, error) {
 	dawdle(ctx)
 	return wrapperspb.String(replyTo(in.Value)), nil
+}
+
+// lingering takes long, and records that it has begun.
+func (t *target) lingering(ctx context.Context, in *text) (*text, error) {
+	t.journal.write("linger", firstWord(in.Value))
+	select {
+	case <-time.After(rand.N(t.linger)):
+		return wrapperspb.String(replyTo(in.Value)), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (t *target) note(_ context.Context, in *text) error {

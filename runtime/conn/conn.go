@@ -405,6 +405,7 @@ func (c *Conn) partWith(cause *packetrpc.Error) {
 	c.out.mu.Unlock()
 	c.out.flush()
 	_ = c.out.await(c.ctx, last)
+	c.out.part(cause)
 	if c.out.closeWrite() {
 		<-c.ctx.Done()
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -18,6 +19,7 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/conn"
 	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/packetrpctest"
 )
 
 // TestPeerThatDoesNotRead: its connection ends after the write timeout; others do
@@ -45,6 +47,74 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		healthy.fresh()
+	})
+}
+
+// TestWriteTimeout: it counts from the last byte that the other side has taken, and not
+// from when a write began that it has taken a part of; who takes a little now and then is
+// not cut.
+func TestWriteTimeout(t *testing.T) {
+	const limit = 10 * time.Second
+	for _, reads := range []int{0, 1, 10} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := packetrpctest.Pipe()
+			workers := conn.NewWorkers()
+			defer workers.Close()
+			remote := conn.DefaultLimits()
+			remote.CallWindow, remote.ConnectionWindow = 0, 0
+			c := conn.New(conn.Open(near, packet.Binary, workers), conn.Config{
+				Dialled: true, Workers: workers, Local: conn.DefaultLimits(), Remote: remote, WriteTimeout: limit})
+			c.Start()
+			defer c.Wait()
+			defer far.Close()
+			stream, err := packetrpc.CallBidiStream[text, text](t.Context(), c, talk)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stream.Close()
+			go func() {
+				for stream.Send(wrapperspb.String(strings.Repeat("x", 100_000))) == nil {
+				}
+			}()
+			for range reads {
+				time.Sleep(limit * 9 / 10)
+				if _, err := far.Read(make([]byte, 1)); err != nil {
+					t.Fatalf("%d reads, each in time: %v", reads, err)
+				}
+			}
+			last := time.Now()
+			<-c.Context().Done()
+			if took := time.Since(last); took < limit || took > limit*5/4 {
+				t.Errorf("after %d reads the connection ends in %v, and should in %v or a quarter more", reads, took, limit)
+			}
+		})
+	}
+}
+
+// TestCloseCrosses: a packet that crosses with the close and wants an answer, which can
+// no longer be sent, does not end the connection before the other side has read why.
+func TestCloseCrosses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := packetrpctest.Pipe()
+		workers := conn.NewWorkers()
+		defer workers.Close()
+		c := conn.New(conn.Open(near, packet.Binary, workers), conn.Config{
+			Dialled: true, Workers: workers, Local: conn.DefaultLimits(), Remote: conn.DefaultLimits()})
+		c.Start()
+		c.Close("good-bye")
+		synctest.Wait()
+		if _, err := far.Write(packet.AppendBinary(nil, &packet.Packet{Kind: packet.KindPing})); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := context.Cause(c.Context()); err != nil {
+			t.Errorf("the connection has ended before the other side has closed it: %v", err)
+		}
+		if told, err := io.ReadAll(far); err != nil || !bytes.Contains(told, []byte("good-bye")) {
+			t.Errorf("the other side reads %q, %v", told, err)
+		}
+		far.Close()
+		c.Wait()
 	})
 }
 

@@ -57,6 +57,7 @@ type writer struct {
 	queue    *buffer          // packets that wait for the next write; nil when none
 	flushing bool             // one goroutine owns the socket's writing side
 	err      *packetrpc.Error // why nothing more can be queued
+	parted   bool             // the last packet has left, and writing may fail
 	controls int              // bytes of control packets in the queue
 	window   sendWindow       // the connection's credit; its line also waits for room
 	queued   uint64           // bytes ever queued
@@ -298,25 +299,42 @@ func (w *writer) write(bytes []byte) error {
 	return w.writeRaw(bytes)
 }
 
+// deadlinesPerTimeout is in how many parts the write timeout is waited for. A deadline
+// holds for a whole Write, which may have written something before it passed; so each
+// part without a byte is one in which the other side has taken nothing.
+const deadlinesPerTimeout = 4
+
 // writeRaw writes all of bytes as long as the other side takes some of it in time.
 func (w *writer) writeRaw(bytes []byte) error {
-	for len(bytes) > 0 {
-		if now := time.Now(); now.Sub(w.deadlineSet) > w.timeout/4 {
-			w.deadlineSet = now
-			if err := w.nc.SetWriteDeadline(now.Add(w.timeout)); err != nil {
-				return err
-			}
-		}
-		n, err := w.nc.Write(bytes)
-		bytes = bytes[n:]
-		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+	now := time.Now()
+	for taken := now; len(bytes) > 0; {
+		if err := w.setDeadline(now, taken); err != nil {
 			return err
 		}
-		if err != nil {
-			w.deadlineSet = time.Time{}
+		n, err := w.nc.Write(bytes)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
 		}
+		now, bytes = time.Now(), bytes[n:]
+		if n > 0 {
+			taken = now
+		} else if now.Sub(taken) >= w.timeout {
+			return err
+		}
+		w.deadlineSet = time.Time{}
 	}
 	return nil
+}
+
+// setDeadline moves the write deadline, unless it was moved a moment ago. taken is when
+// the other side has taken something.
+func (w *writer) setDeadline(now, taken time.Time) error {
+	part := w.timeout / deadlinesPerTimeout
+	if now.Sub(w.deadlineSet) <= part/2 {
+		return nil
+	}
+	w.deadlineSet = now
+	return w.nc.SetWriteDeadline(now.Add(min(part, w.timeout-now.Sub(taken))))
 }
 
 // wrote lets on whose bytes have left. The lock is held.
@@ -403,7 +421,23 @@ func (w *writer) closeWrite() bool {
 	return ok && half.CloseWrite() == nil
 }
 
+// part lets nothing more be queued, as the last packet has left. What was queued behind
+// it cannot be written any more, and that this fails ends nothing: the other side may
+// still have to read.
+func (w *writer) part(reason *packetrpc.Error) {
+	w.stop(reason)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.parted = true
+}
+
 func (w *writer) fail(reason *packetrpc.Error) {
+	w.mu.Lock()
+	parted := w.parted
+	w.mu.Unlock()
+	if parted {
+		return
+	}
 	w.stop(reason)
 	w.failed(reason)
 }
