@@ -197,6 +197,7 @@ func New(o *Opening, cfg Config) *Conn {
 		partsMax:  max(minPartsMax, cfg.Local.MaxMessageSize),
 		portion:   portion{load: cfg.Load},
 		sendGrant: func(credit int) { c.sendCredit(0, credit) },
+		unstuck:   c.lookAround,
 	}
 	if cfg.Interceptor != nil {
 		c.outgoing = cfg.Interceptor(c.carryOut)

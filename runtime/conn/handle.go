@@ -48,6 +48,9 @@ func (c *Conn) runCall(call *takenCall) {
 	if call.held > 0 {
 		c.account.taken(call.held)
 	}
+	if call.reply && call.refusal == nil && call.over() == nil {
+		call.refusal = c.account.roomToSend()
+	}
 	if call.over() != nil {
 		c.taken.leave(call)
 		call.sequence = 0 // a push that comes again

@@ -126,6 +126,14 @@ func (p *portion) close() {
 // room. It varies, so that those who are refused at once do not come back at once.
 func retryAfter() time.Duration { return 100*time.Millisecond + rand.N(200*time.Millisecond) }
 
+// lacksMemory returns the error of a call that there is no memory for, or nil.
+func (l *Load) lacksMemory() *packetrpc.Error {
+	if !l.full() {
+		return nil
+	}
+	return l.refused("the server holds more than %d bytes for calls and pushes (server.WithMaxMemory)", l.maxBytes)
+}
+
 // refused counts a call that is refused for want of room, and returns its error.
 func (l *Load) refused(format string, args ...any) *packetrpc.Error {
 	l.callsRefused.Add(1)

@@ -28,22 +28,25 @@ func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, s
 	if with.seals() && message != nil {
 		return c.sendSealed(ctx, window, p, spec, message, with)
 	}
-	size := 0
+	if c.numbers(p) {
+		return c.sendPush(ctx, p, spec, message)
+	}
+	size := packet.Size(message) // in the JSON form about as much
 	if c.form == packet.Binary {
-		size = packet.Size(message)
 		if err := c.fits(size); err != nil {
 			return err
 		}
-		if size <= lastFragmentMax && !c.numbers(p) {
+		if size <= lastFragmentMax {
+			c.account.sends(size)
+			defer c.account.sent(size)
 			if err := c.out.lock(ctx, window, false); err != nil {
 				return notSent(err)
 			}
 			return c.encode(window, p, spec, message, size) // unlocks
 		}
 	}
-	if c.numbers(p) {
-		return c.sendPush(ctx, p, spec, message)
-	}
+	c.account.sends(2 * size) // the sender has the message besides
+	defer c.account.sent(2 * size)
 	encoded := c.cfg.Workers.borrow(size)
 	defer c.cfg.Workers.giveBack(encoded)
 	var err error

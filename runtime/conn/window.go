@@ -52,11 +52,14 @@ type account struct {
 	heldMax   int // held bytes above which the connection gets no more credit
 	partsMax  int // bytes of incomplete messages above which only the oldest gets credit
 	sendGrant func(credit int)
+	unstuck   func() // called without locks when it is not stuck any more
 
 	owed atomic.Int64 // credit to give back
 	held atomic.Int64 // bytes that handlers and receivers have not taken
 	part atomic.Int64 // bytes of all incomplete messages
 	told atomic.Int64 // portion.told, for who does not hold mu
+
+	sending atomic.Int64 // bytes of messages that wait to be sent
 
 	mu      sync.Mutex
 	portion portion
@@ -64,16 +67,51 @@ type account struct {
 	total   int      // their bytes
 }
 
+// inAll returns the bytes that are held for any reason.
+func (a *account) inAll() int64 { return a.held.Load() + a.part.Load() + a.sending.Load() }
+
 // weigh tells the Load what is held, if that has changed much.
 func (a *account) weigh() {
-	if !due(a.told.Load(), a.held.Load()+a.part.Load()) {
+	if !due(a.told.Load(), a.inAll()) {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.portion.tell(a.held.Load() + a.part.Load())
+	a.portion.tell(a.inAll())
 	a.told.Store(a.portion.told)
 }
+
+const (
+	// smallSend is up to how many bytes of a message that waits to be sent count for
+	// nothing, so that most calls need not count.
+	smallSend = 4 << 10
+	// maxSending is how much may wait to be sent before no more calls are handled: the
+	// other side does not take the replies to those that were.
+	maxSending = 16 << 20
+)
+
+// sends notes a message that is about to be sent.
+func (a *account) sends(size int) {
+	if size > smallSend {
+		a.sending.Add(int64(size))
+		a.weigh()
+	}
+}
+
+// sent undoes sends.
+func (a *account) sent(size int) {
+	if size <= smallSend {
+		return
+	}
+	now := a.sending.Add(int64(-size))
+	a.weigh()
+	if now <= maxSending && now+int64(size) > maxSending {
+		a.unstuck()
+	}
+}
+
+// stuck reports whether so much waits to be sent that no more calls are handled.
+func (a *account) stuck() bool { return a.sending.Load() > maxSending }
 
 // close tells the Load that nothing is held any more.
 func (a *account) close() {
@@ -85,11 +123,19 @@ func (a *account) close() {
 // roomFor refuses so many bytes when all connections together hold too much, and this
 // one more than its own part.
 func (a *account) roomFor(size int) *packetrpc.Error {
-	load := a.portion.load
-	if !load.full() || a.held.Load()+a.part.Load()+int64(size) <= ownBytes {
+	if a.inAll()+int64(size) <= ownBytes {
 		return nil
 	}
-	return load.refused("the server holds more than %d bytes for calls and pushes (server.WithMaxMemory)", load.maxBytes)
+	return a.portion.load.lacksMemory()
+}
+
+// roomToSend refuses a call likewise whose reply would wait behind others that the other
+// side does not take.
+func (a *account) roomToSend() *packetrpc.Error {
+	if a.sending.Load() <= ownBytes {
+		return nil
+	}
+	return a.portion.load.lacksMemory()
 }
 
 // arrived notes a packet's cost, and how much of it is now held.

@@ -110,11 +110,23 @@ func (c *Conn) ensureSearch() {
 	}
 }
 
+// lookAround makes sure that a worker handles calls that could not be handled before.
+func (c *Conn) lookAround() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.callWaits() {
+		c.ensureSearch()
+	}
+}
+
 // callWaits reports whether a call may be handled now.
 func (c *Conn) callWaits() bool {
 	s := &c.todo
-	return s.running < c.cfg.MaxRunningCalls && (s.queue.len() > 0 || s.lane.len() > 0 && !s.laneBusy)
+	return s.running < c.cfg.MaxRunningCalls && (s.queue.len() > 0 && !c.account.stuck() || c.laneWaits())
 }
+
+// laneWaits reports whether a call of the lane may be handled now.
+func (c *Conn) laneWaits() bool { return c.todo.lane.len() > 0 && !c.todo.laneBusy }
 
 // wantsReader reports whether nobody reads although somebody should.
 func (c *Conn) wantsReader() bool {
@@ -169,7 +181,7 @@ func (c *Conn) lullOver() {
 // runNext handles the next call. It is entered and left with c.mu held.
 func (c *Conn) runNext() {
 	s := &c.todo
-	fromLane := s.lane.len() > 0 && !s.laneBusy
+	fromLane := c.laneWaits()
 	var call *takenCall
 	if fromLane {
 		call = s.lane.pop()

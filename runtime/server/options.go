@@ -294,7 +294,7 @@ func WithMaxCalls(limit int) Option {
 
 // WithMaxMemory sets about how many bytes the server holds at once for all clients
 // together: messages that have arrived, whole or in part, and that no handler has taken,
-// and pushes that are kept. Beyond that, calls with data are refused with
+// replies that wait to be sent, and pushes that are kept. Beyond that, calls with data are refused with
 // resource_exhausted, streams end with it, and only little is kept of pushes; but each
 // client may always have 64 KiB of either. The default is 1 GiB; 0 is any number.
 func WithMaxMemory(bytes int) Option {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -190,6 +191,59 @@ func TestMaxMemory(t *testing.T) {
 		t.Errorf("afterwards: %v", err)
 	}
 	eventually(t, "no memory held", func() bool { return srv.Stats().Memory == 0 })
+}
+
+// Replies that a client asks for and does not read count, and hold up its own calls only.
+func TestRepliesNobodyReads(t *testing.T) {
+	const size = 1 << 20
+	srv := server.New(server.WithMaxMemory(20*size), server.WithMaxRunningCalls(16), server.WithWriteTimeout(time.Minute))
+	var handled atomic.Int64
+	handleEcho(srv, func(_ context.Context, s string) (string, error) {
+		if s != "" {
+			return s, nil
+		}
+		handled.Add(1)
+		return strings.Repeat("x", size), nil
+	})
+	address := listen(t, srv)
+	const calls = 50
+	frozen := func() *raw {
+		nc := dialRaw(t, address)
+		nc.write(`{"action":"handShake","data":{"version":1}}`)
+		token := *nc.read().Token
+		for id := range calls {
+			nc.write(fmt.Sprintf(`{"action":"test.Echo/Echo","id":%d,"data":"","token":%q}`, 2*id+3, token))
+		}
+		return nc
+	}
+	first := frozen()
+	eventually(t, "the replies to wait", func() bool { return srv.Stats().Memory > 16*size })
+	if n := handled.Load(); n > 30 {
+		t.Errorf("%d calls were handled although the replies to some wait", n)
+	}
+	frozen()
+	eventually(t, "calls to be refused", func() bool { return srv.Stats().CallsRefused > 0 })
+	if memory := srv.Stats().Memory; memory > 70*size {
+		t.Errorf("%d bytes are held", memory)
+	}
+	healthy := dial(t, address)
+	if reply, err := echo(within(t), healthy, "hello"); err != nil || reply != "hello" {
+		t.Errorf("another client: %q, %v", reply, err)
+	}
+
+	// The first one reads after all, and gets what it has asked for.
+	answered := 0
+	first.SetDeadline(time.Now().Add(5 * patience)) // there is much to read
+	for range calls {
+		if p := first.read(); p.Status == "" || p.Status == "resource_exhausted" {
+			answered++
+		} else {
+			t.Errorf("the answer is %s: %s", p.Status, p.Message)
+		}
+	}
+	if answered != calls {
+		t.Errorf("%d answers of %d", answered, calls)
+	}
 }
 
 // slowClient is a client whose handler of notes waits until it is let go.
