@@ -443,6 +443,14 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 	c.out.end(&c.lane, reason) // nobody gives its senders credit any more
 	c.cancel(reason)
 	c.nc.Close()
+	c.endAll(made, taken, reason)
+	if epilogue != nil {
+		c.cfg.Workers.Run(epilogue)
+	}
+}
+
+// endAll ends the calls that have been taken out of the tables.
+func (c *Conn) endAll(made callTable[madeCall], taken callTable[takenCall], reason *packetrpc.Error) {
 	for _, call := range made.all() {
 		c.endMade(call, reason)
 	}
@@ -451,9 +459,6 @@ func (c *Conn) terminate(reason *packetrpc.Error) {
 		if call.method.Stream == nil && call.wasCollecting() {
 			c.taken.leave(call) // no worker will
 		}
-	}
-	if epilogue != nil {
-		c.cfg.Workers.Run(epilogue)
 	}
 }
 
@@ -482,12 +487,7 @@ func (c *Conn) depart(reason *packetrpc.Error) {
 
 	c.out.stop(reason)
 	c.out.end(&c.lane, reason) // nobody gives its senders credit any more
-	for _, call := range made.all() {
-		c.endMade(call, reason)
-	}
-	for _, call := range taken.all() {
-		c.endTaken(call, reason)
-	}
+	c.endAll(made, taken, reason)
 	limit := time.AfterFunc(lastWords, func() { c.terminate(reason) })
 	context.AfterFunc(c.ctx, func() { limit.Stop() })
 }

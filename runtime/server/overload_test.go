@@ -2,17 +2,22 @@ package server_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
 	"github.com/packetrpc/packetrpc/runtime/client"
+	"github.com/packetrpc/packetrpc/runtime/packet"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/packetrpctest"
 	"github.com/packetrpc/packetrpc/runtime/server"
@@ -444,4 +449,51 @@ func TestStats(t *testing.T) {
 	if after.Connections != 0 || after.Connected != 2 || after.Received < stats.Received || after.Sent < stats.Sent {
 		t.Errorf("%+v after %+v", after, stats)
 	}
+}
+
+// A request that never arrives whole is counted until its client has gone, even if what
+// the client has left behind is still handled.
+func TestIncompleteCallsAreCounted(t *testing.T) {
+	srv := server.New()
+	handleEcho(srv, func(_ context.Context, s string) (string, error) { return s, nil })
+	begun, letGo := make(chan struct{}), make(chan struct{})
+	packetrpc.HandleOneWay(srv, noteSpec, func(context.Context, *text) error {
+		begun <- struct{}{}
+		<-letGo
+		return nil
+	})
+	nc := dialRaw(t, listen(t, srv))
+	handshake, err := proto.Marshal(&packetrpcv1.HandshakeRequest{Version: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.write(packet.Preface + string(packet.AppendBinary(nil, &packet.Packet{Action: "handShake", Data: handshake})))
+	eventually(t, "the client to be connected", func() bool { return srv.Count() == 1 })
+	token := readBinary(t, nc).Token
+	nc.write(string(packet.AppendBinary(nil, &packet.Packet{Kind: packet.KindOneWay, Action: noteSpec.Action, Token: token})))
+	receive(t, begun)
+	nc.write(string(packet.AppendBinary(nil, &packet.Packet{CallID: 3, Action: echoSpec.Action, Token: token, More: true, Data: make([]byte, 60_000)})))
+	eventually(t, "a call under way", func() bool { return srv.Stats().Calls == 1 && srv.Stats().Memory > 0 })
+	nc.Close()
+	eventually(t, "no call under way", func() bool { return srv.Stats().Calls == 0 })
+	close(letGo)
+	eventually(t, "the client to be gone, and nothing to be held", func() bool { return srv.Count() == 0 && srv.Stats().Memory == 0 })
+}
+
+// readBinary reads a packet in the binary form.
+func readBinary(t *testing.T, nc *raw) *packet.Packet {
+	t.Helper()
+	size, err := binary.ReadUvarint(nc.lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(nc.lines, body); err != nil {
+		t.Fatal(err)
+	}
+	p := new(packet.Packet)
+	if err := packet.ParseBinary(p, body); err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
