@@ -107,6 +107,7 @@ func (c *Client) adopt(l *link, resumeRefused string, hadSession bool) {
 	if !closing {
 		c.failure = nil
 		c.replace(l, state)
+		c.stats.count(state)
 		c.tending.Add(1) // until linkEnded has returned
 	}
 	if !hadSession {
