@@ -103,7 +103,7 @@ func render(list []sdktrace.ReadOnlySpan) string {
 func attributeOf(list []attribute.KeyValue, key attribute.Key) string {
 	for _, a := range list {
 		if a.Key == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""

@@ -13,11 +13,11 @@ import (
 
 // New returns a meter provider, for packetrpcotel.WithMeterProvider or
 // otel.SetMeterProvider, and a handler of the page with what it has measured, whatever
-// the path. The page belongs on an address of its own, as nobody is asked who they are.
+// the path. Which package has measured something is left out. The page belongs on an address of its own, as nobody is asked who they are.
 // The options are the SDK's, a resource or views for instance.
 func New(options ...metric.Option) (*metric.MeterProvider, http.Handler, error) {
 	registry := prometheus.NewRegistry()
-	reader, err := exporter.New(exporter.WithRegisterer(registry))
+	reader, err := exporter.New(exporter.WithRegisterer(registry), exporter.WithoutScopeInfo())
 	if err != nil {
 		return nil, nil, err
 	}
