@@ -75,11 +75,11 @@ func peerAttributes(peer packetrpc.Peer) []attribute.KeyValue {
 // method is what all calls of a method have in common.
 type method struct {
 	name     string
-	common   []attribute.KeyValue // of spans and metrics
-	calls    []trace.SpanStartOption
-	handles  []trace.SpanStartOption
+	common   []attribute.KeyValue  // of spans and metrics
 	sent     []metric.RecordOption // for the sizes of its messages
 	received []metric.RecordOption
+
+	calls, handles, broadcasts []trace.SpanStartOption
 
 	mu    sync.RWMutex
 	ended map[outcome][]metric.RecordOption
@@ -97,6 +97,7 @@ func newMethod(spec *packetrpc.Spec, more []attribute.KeyValue) *method {
 	attributes := trace.WithAttributes(append([]attribute.KeyValue{keyCallType.String(spec.Type.String())}, m.common...)...)
 	m.calls = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient), attributes}
 	m.handles = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer), attributes}
+	m.broadcasts = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindProducer), attributes}
 	m.sent = m.with(keyDirection.String(transmit))
 	m.received = m.with(keyDirection.String(receive))
 	return m

@@ -496,3 +496,30 @@ func TestFilter(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A broadcast is part of the trace of who makes it, and what its receivers do as well.
+func TestAudience(t *testing.T) {
+	ended := make(spans, 20)
+	options := []packetrpcotel.Option{packetrpcotel.WithTracerProvider(ended.provider()), packetrpcotel.WithPropagator(propagator())}
+	srv, _, _ := connect(t, guest{}, options)
+	events := chatv1packetrpc.NewChatEventsBroadcast(packetrpcotel.Audience(srv.All(), options...))
+	if delivery, err := events.Typed(t.Context(), &chatv1.TypedRequest{}); err != nil || delivery.Queued != 1 {
+		t.Fatal(delivery, err)
+	}
+	got := ended.next(t, 2)
+	const want = "producer chat.v1.ChatEvents/Typed ok\n  server chat.v1.ChatEvents/Typed ok\n"
+	if diff := gocmp.Diff(want, render(got)); diff != "" {
+		t.Error(diff)
+	}
+	for _, span := range got {
+		if span.SpanKind() == trace.SpanKindProducer && attributeOf(span.Attributes(), "packetrpc.broadcast.queued") != "1" {
+			t.Errorf("the broadcast has the attributes %v", span.Attributes())
+		}
+	}
+	if _, err := events.Typed(t.Context(), &chatv1.TypedRequest{Name: "\xff"}); err == nil {
+		t.Fatal("a name that is no UTF-8 was broadcast")
+	}
+	if got := render(ended.next(t, 1)); !strings.HasPrefix(got, "producer chat.v1.ChatEvents/Typed internal (the message cannot be encoded") {
+		t.Errorf("a failed broadcast is %s", got)
+	}
+}
