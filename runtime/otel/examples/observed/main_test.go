@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -62,5 +64,26 @@ func TestRun(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The code in the documents is this program's.
+func TestDocument(t *testing.T) {
+	document, err := os.ReadFile("../../../../docs/observability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(document, -1)
+	if len(blocks) == 0 {
+		t.Fatal("the document shows no code")
+	}
+	for _, block := range blocks {
+		if !bytes.Contains(program, block[1]) {
+			t.Errorf("the program does not hold what the document shows:\n%s", block[1])
+		}
 	}
 }
