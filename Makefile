@@ -61,6 +61,8 @@ test: ## Run all tests with the race detector (TESTFLAGS adds flags)
 	@$(GO) test -run '^TestAllocations' ./runtime/conn
 	@echo "test: chaos, the short forms"
 	@cd chaos && $(GO) test -race -timeout 5m ./...
+	@echo "test: runtime/otel"
+	@cd runtime/otel && $(GO) test -race -timeout 5m ./...
 
 # The chaos run is a module of its own, as what breaks things has no place in programs
 # that import the runtime.
@@ -162,10 +164,11 @@ conformance: ## Put our Go implementation, and the Python client, under the conf
 # The bench is a module of its own. It is checked but not run: its first build
 # takes a minute or two, for the frameworks that it compares with.
 .PHONY: bench-check
-bench-check: ## Check that bench and chaos build, and test bench's contenders quickly
-	@echo "check: bench, chaos"
+bench-check: ## Check that the other modules build, and test bench's contenders quickly
+	@echo "check: bench, chaos, runtime/otel"
 	@cd bench && $(GO) vet ./... && $(GO) build -o /dev/null . && $(GO) test ./...
 	@cd chaos && $(GO) vet ./...
+	@cd runtime/otel && $(GO) vet ./...
 
 .PHONY: bench
 bench: ## Compare with other frameworks, and write docs/benchmarks (up to 45 minutes)

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/packetrpc/packetrpc/runtime/conn"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
@@ -36,12 +37,15 @@ type Client struct {
 
 	// current is the link that calls are made over; nil while there is none.
 	current atomic.Pointer[link]
+	// load counts what all links have received and sent. It limits nothing.
+	load *conn.Load
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when current changes
 	state   State
 	failure error          // why the last attempt to connect failed
 	untold  []State        // what the state hook has not been told
+	stats   Stats          // what is counted here
 	closing bool           // this side has closed the client
 	leaving []*link        // those that finish what they have; see moveOn
 	tending sync.WaitGroup // links, and goroutines for them; raised under mu before life ends

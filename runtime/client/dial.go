@@ -32,7 +32,7 @@ func Dial(ctx context.Context, address string, opts ...Option) (*Client, error) 
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	c := &Client{changed: make(chan struct{}), options: o}
+	c := &Client{changed: make(chan struct{}), options: o, load: conn.NewLoad(0, 0)}
 	c.life, c.end = context.WithCancelCause(context.Background())
 	for _, text := range append([]string{address}, o.addresses...) {
 		where, err := o.parseAddress(text)

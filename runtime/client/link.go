@@ -85,6 +85,7 @@ func (c *Client) carry(l *link, opening *conn.Opening, before *link) {
 		WriteTimeout:    o.writeTimeout,
 		Keepalive:       conn.KeepaliveFromProto(l.answer.Keepalive),
 		Received:        l.received,
+		Load:            c.load,
 		Drained:         func() { c.moveOn(l) },
 		Logger:          o.logger,
 	})

@@ -255,9 +255,10 @@ func WithWriteTimeout(limit time.Duration) Option {
 	return func(o *options) { o.writeTimeout = limit }
 }
 
-// WithLogger sets where the client logs handlers that panic and one-way calls
-// that fail, as errors. The default passes them on to slog's default logger and
-// drops what is less.
+// WithLogger sets where the client logs: handlers that panic and one-way calls that
+// fail as errors, failed attempts to connect again as warnings, connections that come
+// and go for debugging. The default passes errors on to slog's default logger and drops
+// the rest.
 func WithLogger(logger *slog.Logger) Option {
 	return func(o *options) { o.logger = logger }
 }

@@ -107,6 +107,7 @@ func (c *Client) adopt(l *link, resumeRefused string, hadSession bool) {
 	if !closing {
 		c.failure = nil
 		c.replace(l, state)
+		c.stats.count(state)
 		c.tending.Add(1) // until linkEnded has returned
 	}
 	if !hadSession {
@@ -119,6 +120,7 @@ func (c *Client) adopt(l *link, resumeRefused string, hadSession bool) {
 		l.workers.Close()
 		return
 	}
+	c.options.logger.Debug("packetrpc: connected", "client", state.ID, "address", l.conn.RemoteAddr(), "resumed", state.Resumed)
 	l.conn.AfterEnd(func() { c.linkEnded(l) })
 	c.tell()
 }
@@ -156,13 +158,14 @@ func (c *Client) tell() {
 // linkEnded is called when a link's connection has ended. It must not wait.
 func (c *Client) linkEnded(l *link) {
 	defer c.tending.Done()
+	reason := context.Cause(l.conn.Context())
+	c.options.logger.Debug("packetrpc: disconnected", "client", l.answer.ID, "address", l.conn.RemoteAddr(), "reason", reason)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current.Load() != l {
 		c.retire(l) // Close waits for it, too: it has closed it
 		return
 	}
-	reason := context.Cause(l.conn.Context())
 	if c.closing || c.options.noReconnect || !l.conn.Lost() {
 		c.retire(l)
 		c.finish(reason)
@@ -245,8 +248,9 @@ func (c *Client) reconnect(first int, before *link) {
 		if !c.tryAgain(err) {
 			return
 		}
-		asked := min(packetrpc.AsError(err).RetryAfter, longestAsked)
-		timer := time.NewTimer(asked + pauses.NextBackOff())
+		pause := min(packetrpc.AsError(err).RetryAfter, longestAsked) + pauses.NextBackOff()
+		c.options.logger.Warn("packetrpc: connecting failed, trying again", "error", err, "pause", pause)
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-c.life.Done():

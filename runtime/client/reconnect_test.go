@@ -133,8 +133,14 @@ func TestResumes(t *testing.T) {
 	}
 	peer, _ := srv.Connection(id)
 	n := 0
+	var before client.Stats
 	push := func() {
 		t.Helper()
+		now := c.Stats()
+		if now.Received < before.Received || now.Sent < before.Sent {
+			t.Errorf("the client counts %+v, and before that %+v", now, before)
+		}
+		before = now
 		for range 5 {
 			if err := peer.CallOneWay(within(t), noteSpec, wrapperspb.String(fmt.Sprint(n))); err != nil {
 				t.Fatal(err)
@@ -169,6 +175,9 @@ func TestResumes(t *testing.T) {
 		if value := receive(t, got); value != fmt.Sprint(i) {
 			t.Fatalf("push %s came in place of push %d", value, i)
 		}
+	}
+	if before.Connected != 1 || before.Resumed != 5 || before.Received == 0 || before.Sent == 0 {
+		t.Errorf("the client counts %+v, want 1 session that was resumed 5 times", before)
 	}
 	if again, _ := srv.Connection(id); again != peer || len(left) > 0 || len(came) > 0 || len(peer.Groups()) != 1 {
 		t.Error("the client has gone and come again")

@@ -533,6 +533,15 @@ func (c *Conn) vanish() {
 // Wait waits until the connection has ended and all its handlers have returned.
 func (c *Conn) Wait() { <-c.gone }
 
+// logger returns where to log, with the client where the other side is one.
+func (c *Conn) logger() *slog.Logger {
+	id := c.cfg.Peer.ID()
+	if id == "" {
+		return c.cfg.Logger
+	}
+	return c.cfg.Logger.With("client", id, "name", c.cfg.Peer.Identity().Name)
+}
+
 // sendCredit lets the other side send more: on a call, or with id 0 on the
 // connection.
 func (c *Conn) sendCredit(id uint64, credit int) {

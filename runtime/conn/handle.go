@@ -61,7 +61,7 @@ func (c *Conn) runCall(call *takenCall) {
 	if call.reply {
 		c.answer(call, response, err)
 	} else if err != nil {
-		c.cfg.Logger.Error("packetrpc: a one-way handler failed, which no caller learns", "action", call.method.Spec.Action, "error", err)
+		c.logger().Error("packetrpc: a one-way handler failed, which no caller learns", "action", call.method.Spec.Action, "error", err)
 	}
 	call.end(errReturned)
 }
@@ -83,7 +83,7 @@ func (c *Conn) invoke(call *takenCall) (response proto.Message, err error) {
 			return
 		}
 		if cause := recover(); cause != nil {
-			c.cfg.Logger.Error("packetrpc: a handler panicked", "action", call.method.Spec.Action, "panic", cause, "stack", string(debug.Stack()))
+			c.logger().Error("packetrpc: a handler panicked", "action", call.method.Spec.Action, "panic", cause, "stack", string(debug.Stack()))
 			response, err = nil, packetrpc.Errorf(packetrpc.CodeInternal, "the handler of %s panicked", call.method.Spec.Action)
 			return
 		}

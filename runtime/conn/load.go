@@ -1,7 +1,9 @@
 package conn
 
 import (
+	"iter"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +26,13 @@ type Load struct {
 	slowCut       atomic.Uint64
 	received      atomic.Uint64 // by connections that have ended
 	sent          atomic.Uint64
+
+	mu   sync.Mutex
+	told traffic // by Traffic
 }
+
+// traffic is bytes.
+type traffic struct{ received, sent uint64 }
 
 // NewLoad returns the load of a server without connections, of which there may be so
 // many calls and so many bytes; 0 is any number.
@@ -48,8 +56,6 @@ type Counts struct {
 	// SlowCut is how many connections were ended since the other side did not take its
 	// pushes ([SlowDisconnect]).
 	SlowCut uint64
-	// Received and Sent are the bytes of connections that have ended.
-	Received, Sent uint64
 }
 
 // Counts returns what has been counted so far.
@@ -61,9 +67,27 @@ func (l *Load) Counts() Counts {
 		PushesRefused: l.pushesRefused.Load(),
 		PushesDropped: l.pushesDropped.Load(),
 		SlowCut:       l.slowCut.Load(),
-		Received:      l.received.Load(),
-		Sent:          l.sent.Load(),
 	}
+}
+
+// Traffic returns how many bytes all connections have received and sent, encryption
+// aside, those included that have ended. It is told which ones may still live. What it
+// returns never becomes less, although a connection that has just ended may be missing
+// for a moment.
+func (l *Load) Traffic(living iter.Seq[*Conn]) (received, sent uint64) {
+	now := traffic{l.received.Load(), l.sent.Load()} // first, so that nothing counts twice
+	for c := range living {
+		if c.ctx.Err() != nil {
+			continue
+		}
+		received, sent := c.Traffic()
+		now.received += received
+		now.sent += sent
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = traffic{max(l.told.received, now.received), max(l.told.sent, now.sent)}
+	return l.told.received, l.told.sent
 }
 
 // takeCalls makes room for up to so many more calls, and returns for how many. Near

@@ -491,7 +491,7 @@ func (c *Conn) handleError(p *packet.Packet) {
 		err.Code = packetrpc.CodeUnknown
 	}
 	if p.CallID == 0 || p.CallID == c.made.laneID {
-		c.cfg.Logger.Warn("packetrpc: the other side refused a packet that is not answered", "error", err)
+		c.logger().Warn("packetrpc: the other side refused a packet that is not answered", "error", err)
 		return
 	}
 	call := c.takeOut(p.CallID)

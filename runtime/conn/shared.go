@@ -14,10 +14,11 @@ import (
 // for each form, however many receive it; only the envelope is made for each. Its
 // methods may be called concurrently.
 type Shared struct {
-	spec    *packetrpc.Spec
-	message proto.Message
-	created int64
-	forms   [2]sharedForm // by packet.Form
+	spec     *packetrpc.Spec
+	message  proto.Message
+	metadata packetrpc.Metadata
+	created  int64
+	forms    [2]sharedForm // by packet.Form
 }
 
 type sharedForm struct {
@@ -30,6 +31,16 @@ type sharedForm struct {
 // on.
 func NewShared(spec *packetrpc.Spec, message proto.Message) *Shared {
 	return &Shared{spec: spec, message: message, created: time.Now().UnixMicro()}
+}
+
+// Carry lets the message carry metadata, or returns why that is impossible. It must be
+// called before the message is pushed.
+func (s *Shared) Carry(metadata packetrpc.Metadata) error {
+	if err := metadataFits(metadata); err != nil {
+		return err
+	}
+	s.metadata = metadata
+	return nil
 }
 
 // Encode encodes the message in a form, if that has not happened yet, and
@@ -69,7 +80,7 @@ func (c *Conn) queue(s *Shared) bool {
 	if c.fits(len(data)) != nil {
 		return false
 	}
-	p := packet.Packet{Kind: packet.KindOneWay, CallID: c.made.laneID, Created: s.created, Token: c.openingToken(), Data: data}
+	p := packet.Packet{Kind: packet.KindOneWay, CallID: c.made.laneID, Created: s.created, Token: c.openingToken(), Metadata: s.metadata, Data: data}
 	return c.enqueuePush(s.spec, &p)
 }
 

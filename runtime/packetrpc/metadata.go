@@ -120,7 +120,7 @@ type (
 	callInfoKey struct{}
 )
 
-// WithMetadata returns a context whose calls carry the given keys and values,
+// WithMetadata returns a context whose calls and broadcasts carry the given keys and values,
 // one after the other, beside those that ctx has already. It panics on a key
 // that [Metadata.Add] panics on, and on a key without a value.
 func WithMetadata(ctx context.Context, keysAndValues ...string) context.Context {

@@ -26,6 +26,9 @@ func (a *audience) Broadcast(ctx context.Context, spec *packetrpc.Spec, message 
 	}
 	members := a.members()
 	shared := conn.NewShared(spec, message)
+	if err := shared.Carry(packetrpc.OutgoingMetadata(ctx)); err != nil {
+		return packetrpc.Delivery{}, err
+	}
 	if err := encodeFor(members, shared); err != nil {
 		return packetrpc.Delivery{}, err
 	}

@@ -194,7 +194,7 @@ func (h *handshake) authenticate(credentials session.Credentials) (packetrpc.Ide
 		return packetrpc.Identity{}, h.tooLate()
 	default:
 		s.options.logger.Error("packetrpc: authenticating failed",
-			"username", credentials.Username, "address", credentials.RemoteAddr, "error", err)
+			"name", credentials.Username, "address", credentials.RemoteAddr, "error", err)
 		return packetrpc.Identity{}, session.ErrCredentials
 	}
 }

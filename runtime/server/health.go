@@ -36,7 +36,7 @@ func (s *Server) SetHealth(service string, problem error) {
 // service that is not handled here. A server that shuts down is not ready.
 func (s *Server) Health(service string) error {
 	found := service == ""
-	for _, name := range s.services() {
+	for _, name := range s.Services() {
 		if service != "" && name != service {
 			continue
 		}
@@ -70,7 +70,7 @@ func (s *Server) problem(service string) error {
 func (c *core) Health(_ context.Context, request *packetrpcv1.HealthRequest) (*packetrpcv1.HealthResponse, error) {
 	wanted := request.GetService()
 	response := &packetrpcv1.HealthResponse{Ready: true}
-	for _, name := range c.server.services() {
+	for _, name := range c.server.Services() {
 		if wanted != "" && name != wanted {
 			continue
 		}

@@ -497,3 +497,31 @@ func readBinary(t *testing.T, nc *raw) *packet.Packet {
 	}
 	return p
 }
+
+// What a client has sent stays counted when its connection has ended and a handler of its
+// calls has not returned.
+func TestStatsNeverCountLess(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	srv := server.New(server.WithLogger(quiet()))
+	handleEcho(srv, func(_ context.Context, s string) (string, error) {
+		close(entered)
+		<-leave
+		return s, nil
+	})
+	conn := dial(t, listen(t, srv))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		echo(within(t), conn, "x")
+	}()
+	receive(t, entered)
+	before := srv.Stats()
+	conn.Close()
+	<-ended
+	eventually(t, "no client left", func() bool { return srv.Count() == 0 })
+	after := srv.Stats()
+	close(leave)
+	if before.Received == 0 || after.Received < before.Received || after.Sent < before.Sent {
+		t.Errorf("%+v after %+v", after, before)
+	}
+}

@@ -29,7 +29,7 @@ func (c *core) Reflect(ctx context.Context, request *packetrpcv1.ReflectRequest)
 		}
 	}
 	linked, comments := c.server.linked(), c.server.comments()
-	shown, err := linked.Files(linked.ServicesBeside(c.server.services()), comments)
+	shown, err := linked.Files(linked.ServicesBeside(c.server.Services()), comments)
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +52,9 @@ func (c *core) Reflect(ctx context.Context, request *packetrpcv1.ReflectRequest)
 	return &packetrpcv1.ReflectResponse{Files: files}, nil
 }
 
-// services returns the full names of the services that are handled, sorted.
-func (s *Server) services() []string {
+// Services returns the full names of the services that are handled, sorted, that of the
+// Core actions included.
+func (s *Server) Services() []string {
 	names := make(map[string]struct{})
 	for method := range s.handlers.All() {
 		names[method.Spec.Service] = struct{}{}

@@ -142,6 +142,33 @@ func TestBroadcastReachesBothForms(t *testing.T) {
 	receive(t, received)
 }
 
+// Metadata goes to everybody, in both forms.
+func TestBroadcastCarriesMetadata(t *testing.T) {
+	srv := server.New()
+	started := packetrpctest.Start(t, srv)
+	received := make(chan string, 10)
+	handlers := new(packetrpc.Handlers)
+	packetrpc.HandleOneWay(handlers, noteSpec, func(ctx context.Context, in *text) error {
+		received <- in.Value + " " + packetrpc.MetadataFrom(ctx).Get("trace")
+		return nil
+	})
+	started.Dial(t, client.WithHandlers(handlers))
+	started.Dial(t, client.WithHandlers(handlers), client.WithJSON())
+	ctx := packetrpc.WithMetadata(within(t), "trace", "1")
+	if delivery, err := srv.All().Broadcast(ctx, noteSpec, wrapperspb.String("x")); err != nil || delivery.Queued != 2 {
+		t.Fatal(delivery, err)
+	}
+	for range 2 {
+		if got := receive(t, received); got != "x 1" {
+			t.Errorf("received %q", got)
+		}
+	}
+	ctx = packetrpc.WithMetadata(within(t), "trace", strings.Repeat("x", 33<<10))
+	if delivery, err := srv.All().Broadcast(ctx, noteSpec, wrapperspb.String("x")); packetrpc.CodeOf(err) != packetrpc.CodeResourceExhausted || delivery.Queued != 0 {
+		t.Errorf("too much metadata: %+v, %v", delivery, err)
+	}
+}
+
 func TestBroadcastRefuses(t *testing.T) {
 	srv := server.New()
 	handlers, _ := notes()

@@ -57,19 +57,9 @@ func (s *Server) Stats() Stats {
 		PushesRefused:     counts.PushesRefused,
 		PushesDropped:     counts.PushesDropped,
 		SlowDisconnected:  counts.SlowCut,
-		Received:          counts.Received,
-		Sent:              counts.Sent,
 	}
 	members := s.registry.everybody()
 	stats.Connections = len(members)
-	for _, m := range members {
-		c := m.current()
-		if c.Context().Err() != nil {
-			continue // it is counted already
-		}
-		received, sent := c.Traffic()
-		stats.Received += received
-		stats.Sent += sent
-	}
+	stats.Received, stats.Sent = s.load.Traffic(connections(members))
 	return stats
 }
