@@ -33,6 +33,7 @@ func newCommand() *cli.Command {
 			newConformanceCommand(),
 			newHealthCommand(),
 			newKeygenCommand(),
+			newListCommand(),
 			newUsersCommand(),
 		},
 	}
