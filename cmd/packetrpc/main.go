@@ -31,6 +31,7 @@ func newCommand() *cli.Command {
 		Action:      overview,
 		Commands: []*cli.Command{
 			newConformanceCommand(),
+			newDescribeCommand(),
 			newHealthCommand(),
 			newKeygenCommand(),
 			newListCommand(),
