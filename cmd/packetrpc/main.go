@@ -30,6 +30,7 @@ func newCommand() *cli.Command {
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "write for programs: JSON, a line for each thing"}},
 		Action:      overview,
 		Commands: []*cli.Command{
+			newCallCommand(),
 			newConformanceCommand(),
 			newDescribeCommand(),
 			newHealthCommand(),
