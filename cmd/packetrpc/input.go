@@ -22,22 +22,24 @@ type input struct {
 	count   int
 }
 
-// openInput opens what an argument says: JSON, "@" and the name of a file, or "-" for the
+// openSource opens what an argument says: JSON, "@" and the name of a file, or "-" for the
 // standard input.
-func openInput(argument string, stdin io.Reader, action *schema.Action, types typeResolver) (*input, error) {
-	var source io.ReadCloser
+func openSource(argument string, stdin io.Reader) (io.ReadCloser, error) {
 	name, isFile := strings.CutPrefix(argument, "@")
 	switch {
 	case argument == "-":
-		source = io.NopCloser(stdin)
+		return io.NopCloser(stdin), nil
 	case isFile:
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		source = file
-	default:
-		source = io.NopCloser(strings.NewReader(argument))
+		return os.Open(name)
+	}
+	return io.NopCloser(strings.NewReader(argument)), nil
+}
+
+// openInput opens the source of an action's requests.
+func openInput(argument string, stdin io.Reader, action *schema.Action, types typeResolver) (*input, error) {
+	source, err := openSource(argument, stdin)
+	if err != nil {
+		return nil, err
 	}
 	return &input{source: source, decoder: json.NewDecoder(source), action: action, types: types}, nil
 }

@@ -30,12 +30,16 @@ func newCommand() *cli.Command {
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "write for programs: JSON, a line for each thing"}},
 		Action:      overview,
 		Commands: []*cli.Command{
+			newBroadcastCommand(),
 			newCallCommand(),
+			newClientsCommand(),
 			newConformanceCommand(),
 			newDescribeCommand(),
+			newDisconnectCommand(),
 			newHealthCommand(),
 			newKeygenCommand(),
 			newListCommand(),
+			newSendCommand(),
 			newUsersCommand(),
 		},
 	}
