@@ -39,6 +39,7 @@ func newCommand() *cli.Command {
 			newHealthCommand(),
 			newKeygenCommand(),
 			newListCommand(),
+			newPingCommand(),
 			newSendCommand(),
 			newUsersCommand(),
 		},
