@@ -33,7 +33,8 @@ func newCallCommand() *cli.Command {
 			&cli.DurationFlag{Name: "deadline", Usage: "for how long the call may take; otherwise what its .proto file says"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print the metadata of the reply to the standard error"},
 		}, connectFlags(), schemaFlags()),
-		Action: callAction,
+		Action:        callAction,
+		ShellComplete: complete(completeActions),
 	}
 }
 

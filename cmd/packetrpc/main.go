@@ -14,7 +14,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	command := newCommand()
-	err := command.Run(ctx, os.Args)
+	err := command.Run(ctx, joinWords(os.Args))
 	if err != nil {
 		newOutput(command).Error(err)
 	}
@@ -29,6 +29,11 @@ func newCommand() *cli.Command {
 		Description: "Every command has --json, which prints an object in a line for each thing, and\nerrors as objects to the standard error.\n\n" + exitCodes,
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "write for programs: JSON, a line for each thing"}},
 		Action:      overview,
+
+		ExitErrHandler:                  func(context.Context, *cli.Command, error) {}, // main prints errors and exits
+		EnableShellCompletion:           true,
+		ConfigureShellCompletionCommand: configureCompletion,
+
 		Commands: []*cli.Command{
 			newBroadcastCommand(),
 			newCallCommand(),

@@ -76,11 +76,14 @@ func refuseUsage(_ context.Context, command *cli.Command, err error, _ bool) err
 // exitStatus returns what the program exits with after an error.
 func exitStatus(err error) int {
 	var exit *exitError
+	var unknown cli.ExitCoder // what the library refuses by itself, such as help for an unknown command
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &exit):
 		return exit.status
+	case errors.As(err, &unknown):
+		return exitUsage
 	}
 	return exitFailed
 }
