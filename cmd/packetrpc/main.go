@@ -46,6 +46,7 @@ func newCommand() *cli.Command {
 			newListCommand(),
 			newPingCommand(),
 			newSendCommand(),
+			newTapCommand(),
 			newUsersCommand(),
 		},
 	}

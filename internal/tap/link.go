@@ -148,7 +148,7 @@ func (l *link) handshakes(ctx context.Context) error {
 	}
 	near := tls.Server(l.near, l.clientTLS)
 	if err := near.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("the TLS handshake with the client failed: %w (does it know the tap's key, %s?)", err, seal.Fingerprint(&l.Key.PublicKey))
+		return fmt.Errorf("the TLS handshake with the client failed: %w; it must know the tap by the key %s", err, seal.Fingerprint(&l.Key.PublicKey))
 	}
 	l.near, l.far = near, far
 	l.answer = &answer{opening: &l.opening, own: &l.Key.PublicKey}

@@ -55,6 +55,24 @@ type Proxy struct {
 	queueSize int // 0 is defaultQueueSize; tests have less
 }
 
+// Listen listens at an address, "host:port" or "unix:/path". The error is coded.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	network, where := splitAddress(address)
+	listener, err := new(net.ListenConfig).Listen(ctx, network, where)
+	if err != nil {
+		return nil, packetrpc.Errorf(packetrpc.CodeUnavailable, "cannot listen at %s: %w", address, err)
+	}
+	return listener, nil
+}
+
+// splitAddress takes an address apart into what package net wants.
+func splitAddress(address string) (network, where string) {
+	if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix {
+		return "unix", path
+	}
+	return "tcp", address
+}
+
 // Serve accepts connections until the context ends, or the listener fails. Then it closes
 // the listener and all connections, and returns when show has had the last event. It
 // returns nil when the context has ended, and a coded error otherwise.
@@ -108,10 +126,8 @@ type service struct {
 }
 
 func (p *Proxy) newService(listener net.Listener) (*service, error) {
-	s := &service{Proxy: p, network: "tcp", address: p.Server, pieces: newQueue[piece](cmp.Or(p.queueSize, defaultQueueSize))}
-	if path, isUnix := strings.CutPrefix(p.Server, "unix:"); isUnix {
-		s.network, s.address = "unix", path
-	}
+	s := &service{Proxy: p, pieces: newQueue[piece](cmp.Or(p.queueSize, defaultQueueSize))}
+	s.network, s.address = splitAddress(p.Server)
 	var err error
 	switch {
 	case p.Key == nil && !p.AllowPlaintext && !local(listener.Addr()):

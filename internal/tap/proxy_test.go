@@ -345,7 +345,7 @@ func TestWrongKeys(t *testing.T) {
 		server, client *rsa.PrivateKey // by whose keys they are known
 		want           string
 	}{
-		{"the client's pin", key, other, "does it know the tap's key, " + seal.Fingerprint(&own.PublicKey)},
+		{"the client's pin", key, other, "it must know the tap by the key " + seal.Fingerprint(&own.PublicKey)},
 		{"the tap's pin", other, own, "not the pinned " + seal.Fingerprint(&other.PublicKey)},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -2,14 +2,13 @@ package tap
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
-
-	"github.com/packetrpc/packetrpc/runtime/packet"
 )
 
 // defaultWidth is the width of lines that are not for a terminal.
@@ -81,6 +80,7 @@ const (
 	idWidth       = 6
 	sizeWidth     = 8
 	durationWidth = 7
+	statusWidth   = 8
 )
 
 // line is a line that is being written.
@@ -131,6 +131,13 @@ func (l *line) event(e *Event) {
 	}
 	l.add(dim, "%*s", sizeWidth, bytes)
 	l.duration(e.Call)
+	switch {
+	case e.Status == "" || e.Status == "ok":
+	case e.Message == "":
+		l.add(red, "%s", e.Status)
+	default:
+		l.add(red, "%s:", e.Status)
+	}
 	l.failure(e)
 	l.content(e)
 	l.notes(e)
@@ -143,11 +150,18 @@ func (l *line) call(e *Event) {
 	l.add(plain, "%-*s", actionWidth, e.Action)
 	l.add(dim, "%*s", idWidth, number(e.ID))
 	l.duration(c)
-	l.add(dim, "%s / %s", c.Requests, c.Replies)
-	if e.Kind == packet.KindOneWay.String() {
-		l.add(dim, "one-way")
-	} else if e.Status == "ok" {
-		l.add(green, "ok")
+	status, color := cmp.Or(e.Status, "one-way"), red
+	switch status {
+	case "ok":
+		color = green
+	case "one-way":
+		color = dim
+	}
+	l.add(color, "%-*s", statusWidth, status)
+	if c.Replies.Bytes > 0 {
+		l.add(dim, "%s / %s", c.Requests, c.Replies)
+	} else {
+		l.add(dim, "%s", c.Requests)
 	}
 	l.failure(e)
 	if c.Request != nil {
@@ -197,15 +211,8 @@ func (l *line) about(e *Event) {
 	l.notes(e)
 }
 
-// failure writes why a call has failed.
+// failure writes what is told about a call that has failed.
 func (l *line) failure(e *Event) {
-	if e.Status != "" && e.Status != "ok" {
-		status := e.Status
-		if e.Message != "" {
-			status += ":"
-		}
-		l.add(red, "%s", status)
-	}
 	if e.Message != "" {
 		l.add(red, "%s", e.Message)
 	}
