@@ -45,6 +45,9 @@ func (s *service) forward(ctx context.Context, near net.Conn, number int) {
 	stop := context.AfterFunc(ctx, func() { near.Close() })
 	defer stop()
 	if err := l.connect(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("the tap ends")
+		}
 		l.emit(piece{event: &Event{Kind: KindFailed, Message: failure(err), Notes: l.about()}})
 		return
 	}
