@@ -230,9 +230,11 @@ type watch struct {
 	more   chan struct{} // has something when there are more
 }
 
+func newWatch() *watch { return &watch{more: make(chan struct{}, 1)} }
+
 func startTap(t *testing.T, proxy *tap.Proxy) *watch {
 	t.Helper()
-	w := &watch{more: make(chan struct{}, 1)}
+	w := newWatch()
 	w.address, w.stop = serve(t, func(ctx context.Context, l net.Listener) error { return proxy.Serve(ctx, l, w.show) })
 	return w
 }
@@ -269,7 +271,7 @@ func (w *watch) wait(t *testing.T, what string, fits func(*tap.Event) bool) *tap
 		select {
 		case <-w.more:
 		case <-ctx.Done():
-			t.Fatalf("there was no %s among %d events", what, len(w.events))
+			t.Fatalf("there was no %s among %d events", what, next)
 		}
 	}
 }

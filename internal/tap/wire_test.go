@@ -129,42 +129,46 @@ func TestWire(t *testing.T) {
 	}
 }
 
-// Bytes pass while nobody looks at events, and what was not shown is told of.
+// Bytes pass while nobody looks at events. What was not shown is told of, nothing is
+// concluded from it, and what comes later is shown again.
 func TestSlowWatcher(t *testing.T) {
 	proxy := &tap.Proxy{Server: script(t, "")}
 	proxy.SetQueueSize(10_000)
-	look := make(chan struct{})
-	var events []*tap.Event
-	address, stop := serve(t, func(ctx context.Context, l net.Listener) error {
+	look, watched := make(chan struct{}), newWatch()
+	watched.address, watched.stop = serve(t, func(ctx context.Context, l net.Listener) error {
 		return proxy.Serve(ctx, l, func(e *tap.Event) {
 			<-look
-			events = append(events, e)
+			watched.show(e)
 		})
 	})
-	w := dial(t, address)
+	w := dial(t, watched.address)
 	const sent = 20_000
-	if _, err := io.WriteString(w.nc, strings.Repeat(`{"kind":"ping"}`+"\n", sent)); err != nil {
-		t.Fatal(err)
-	}
-	w.nc.(*net.TCPConn).CloseWrite()
-	if _, err := io.ReadAll(w.nc); err != nil { // the server has read everything
+	if _, err := io.WriteString(w.nc, `{"id":3,"action":"x"}`+strings.Repeat(`{"kind":"ping"}`+"\n", sent)); err != nil {
 		t.Fatal(err)
 	}
 	close(look)
-	stop()
 	shown, missed := 0, 0
-	for _, e := range events {
+	watched.wait(t, "end of what was sent", func(e *tap.Event) bool {
 		switch {
-		case e.Kind == "ping":
+		case e.Kind == "ping" || e.Kind == "request":
 			shown++
 		case e.Missed != nil:
 			missed += e.Missed.Packets
 		}
+		return shown+missed == sent+1
+	})
+	if shown == 0 || missed == 0 {
+		t.Errorf("%d packets were shown and %d missed", shown, missed)
 	}
-	if shown == 0 || missed == 0 || shown+missed != sent {
-		t.Errorf("of %d packets %d were shown and %d missed", sent, shown, missed)
+	if _, err := io.WriteString(w.nc, `{"kind":"drain"}`); err != nil {
+		t.Fatal(err)
 	}
-	if last := events[len(events)-1]; last.Kind != tap.KindClosed {
-		t.Errorf("the last event is %s", last.Kind)
+	watched.waitKind(t, "drain")
+	w.nc.(*net.TCPConn).CloseWrite()
+	watched.waitKind(t, tap.KindClosed)
+	for _, e := range watched.all() {
+		if e.Kind == tap.KindUnanswered {
+			t.Errorf("told of a call that may have been answered: %s", tap.View{}.Line(e))
+		}
 	}
 }
