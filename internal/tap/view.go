@@ -75,11 +75,11 @@ const (
 
 // The widths of the columns. A text that is longer moves those behind it.
 const (
-	kindWidth     = 11
+	kindWidth     = 10
 	actionWidth   = 28
-	idWidth       = 6
-	sizeWidth     = 8
-	durationWidth = 7
+	idWidth       = 4
+	sizeWidth     = 6
+	durationWidth = 6
 	statusWidth   = 8
 )
 
@@ -101,7 +101,7 @@ func (l *line) add(color, format string, args ...any) {
 
 // prefix writes when, where and in which direction something happened.
 func (l *line) prefix(e *Event, from Side) {
-	l.add(dim, "%s", e.Time.Local().Format("15:04:05.000000"))
+	l.add(dim, "%s", e.Time.Local().Format("15:04:05.000"))
 	connection, arrow := "", " "
 	if e.Connection > 0 {
 		connection = "#" + strconv.Itoa(e.Connection)
@@ -139,8 +139,8 @@ func (l *line) event(e *Event) {
 		l.add(red, "%s:", e.Status)
 	}
 	l.failure(e)
-	l.content(e)
 	l.notes(e)
+	l.content(e)
 }
 
 // call writes a call that has ended, from the side of who has made it.
@@ -164,6 +164,7 @@ func (l *line) call(e *Event) {
 		l.add(dim, "%s", c.Requests)
 	}
 	l.failure(e)
+	l.notes(e)
 	if c.Request != nil {
 		l.add(plain, "%s", c.Request)
 		if e.Data != nil {
@@ -171,7 +172,6 @@ func (l *line) call(e *Event) {
 		}
 	}
 	l.content(e)
-	l.notes(e)
 }
 
 // duration writes how long a call took, if that is known.
@@ -256,9 +256,14 @@ func (l *line) content(e *Event) {
 	}
 }
 
+// notes come before what may be cut off.
 func (l *line) notes(e *Event) {
+	color := yellow
+	if e.Kind == KindConnected {
+		color = dim
+	}
 	for _, note := range e.Notes {
-		l.add(dim, "(%s)", note)
+		l.add(color, "(%s)", note)
 	}
 }
 

@@ -94,20 +94,20 @@ func TestViews(t *testing.T) {
 		event *tap.Event
 		want  string // behind the time, unless it is JSON
 	}{
-		{"a packet", tap.View{}, events[1], "#1  → request     chat.v1.ChatService/Send          3"},
-		{"a reply", tap.View{}, events[2], "#1  ← response    chat.v1.ChatService/Send          3              1ms"},
-		{"a failure", tap.View{}, events[4], "#2  ← error       CoreInfo                          7               2s not_found"},
-		{"cut", tap.View{Width: 40}, events[1], "#1  → request     chat.…"},
-		{"a call", tap.View{Calls: true}, events[3], `#2  → chat.v1.ChatService/Who           5      1s ok       20 B {"a":1}`},
-		{"a call that failed", tap.View{Calls: true}, events[4], `#2  → CoreInfo                          7      2s not_found 20 B {"a":1}`},
+		{"a packet", tap.View{}, events[1], "#1  → request    chat.v1.ChatService/Send        3"},
+		{"a reply", tap.View{}, events[2], "#1  ← response   chat.v1.ChatService/Send        3           1ms"},
+		{"a failure", tap.View{}, events[4], "#2  ← error      CoreInfo                        7            2s not_found"},
+		{"cut", tap.View{Width: 40}, events[1], "#1  → request    chat.v1.C…"},
+		{"a call", tap.View{Calls: true}, events[3], `#2  → chat.v1.ChatService/Who         5     1s ok       20 B {"a":1}`},
+		{"a call that failed", tap.View{Calls: true}, events[4], `#2  → CoreInfo                        7     2s not_found 20 B {"a":1}`},
 		{"no call", tap.View{Calls: true}, events[1], ""},
-		{"what was missed", tap.View{Calls: true}, events[7], "      missed      2 packets of 0 B are not shown: the tap is too slow"},
-		{"colours", tap.View{Color: true, Calls: true}, events[7], "      \x1b[33mmissed      \x1b[0m\x1b[33m2 packets of 0 B are not shown: the tap is too slow\x1b[0m"},
+		{"what was missed", tap.View{Calls: true}, events[7], "      missed     2 packets of 0 B are not shown: the tap is too slow"},
+		{"colours", tap.View{Color: true, Calls: true}, events[7], "      \x1b[33mmissed     \x1b[0m\x1b[33m2 packets of 0 B are not shown: the tap is too slow\x1b[0m"},
 		{"JSON", tap.View{JSON: true}, events[6], `{"time":"2026-11-26T02:00:00Z","connection":12,"kind":"failed"}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := strings.TrimSuffix(string(test.view.Line(test.event)), "\n")
-			clock := test.event.Time.Local().Format("15:04:05.000000") + " "
+			clock := test.event.Time.Local().Format("15:04:05.000") + " "
 			if test.view.Color {
 				clock = "\x1b[2m" + clock + "\x1b[0m"
 			}
