@@ -6,12 +6,18 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+
 	"github.com/packetrpc/packetrpc/internal/tap"
+	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/schema"
 )
 
 // formsOf returns how a secret could be written.
@@ -104,6 +110,50 @@ func TestSecrets(t *testing.T) {
 			if shown := lines(tap.View{Full: true}, events); !strings.Contains(shown, `"username":"ada"`) || !strings.Contains(shown, "bears another token") {
 				t.Errorf("too much is hidden:\n%s", shown)
 			}
+		})
+	}
+}
+
+// A schema says of fields what must not be shown, whatever their names.
+func TestDebugRedact(t *testing.T) {
+	field := func(name string, number int32, typ descriptorpb.FieldDescriptorProto_Type, redact bool) *descriptorpb.FieldDescriptorProto {
+		f := &descriptorpb.FieldDescriptorProto{Name: &name, Number: &number, Type: typ.Enum(), Options: &descriptorpb.FieldOptions{DebugRedact: &redact}}
+		if typ == descriptorpb.FieldDescriptorProto_TYPE_MESSAGE {
+			f.TypeName = proto.String(".login.Card")
+		}
+		return f
+	}
+	const text, message = descriptorpb.FieldDescriptorProto_TYPE_STRING, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE
+	known, err := schema.New([]*descriptorpb.FileDescriptorProto{{
+		Name: proto.String("login.proto"), Package: proto.String("login"), Syntax: proto.String("proto3"),
+		MessageType: []*descriptorpb.DescriptorProto{{
+			Name:  proto.String("Card"),
+			Field: []*descriptorpb.FieldDescriptorProto{field("owner", 1, text, false), field("bank_number", 2, text, true), field("other", 3, message, false)},
+		}},
+		Service: []*descriptorpb.ServiceDescriptorProto{{
+			Name:   proto.String("Cards"),
+			Method: []*descriptorpb.MethodDescriptorProto{{Name: proto.String("Add"), InputType: proto.String(".login.Card"), OutputType: proto.String(".login.Card")}},
+		}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	card := []byte("\x0a\x03ada\x12" + string(rune(len(aSecret))) + aSecret)
+	nested := append([]byte("\x1a"+string(rune(len(card)))), card...)
+	for name, sent := range map[string]string{
+		"binary": binaryPackets(packet.Packet{CallID: 3, Action: "login.Cards/Add", Data: append(card, nested...)}),
+		"json":   `{"id":3,"action":"login.Cards/Add","data":{"owner":"ada","bank_number":"` + aSecret + `","other":{"owner":"ada","bankNumber":"` + aSecret + `"}}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			watched := startTap(t, &tap.Proxy{Server: script(t, ""), Decoding: tap.Decoding{Schema: known}})
+			if _, err := io.WriteString(dial(t, watched.address).nc, sent); err != nil {
+				t.Fatal(err)
+			}
+			e := watched.waitKind(t, "request")
+			if got := strings.ReplaceAll(string(e.Data), "bank_number", "bankNumber"); got != `{"owner":"ada","bankNumber":"[hidden]","other":{"owner":"ada","bankNumber":"[hidden]"}}` {
+				t.Errorf("shown as %s %q", got, e.Notes)
+			}
+			checkSecret(t, watched.all(), aSecret)
 		})
 	}
 }

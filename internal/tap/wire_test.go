@@ -31,7 +31,7 @@ func script(t *testing.T, answer string) string {
 		if _, err := io.WriteString(nc, answer); err != nil {
 			return nil
 		}
-		_, err = io.Copy(io.Discard, nc)
+		io.Copy(io.Discard, nc)
 		return nil
 	})
 	return address
