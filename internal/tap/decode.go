@@ -80,7 +80,9 @@ func (d *decoder) missed(lost *loss, at time.Time) {
 	c.gap = true
 	c.client.giveUpAll()
 	c.server.giveUpAll()
-	d.emit(c, at, 0, &Event{Kind: KindMissed, Missed: &Missed{Packets: lost.items, Bytes: lost.bytes}})
+	d.emit(c, at, 0, &Event{Kind: KindMissed, Missed: &Missed{
+		Packets: lost.items, Bytes: lost.bytes - lost.items*pieceSize,
+	}})
 }
 
 // emit shows an event.

@@ -154,6 +154,9 @@ func TestSlowWatcher(t *testing.T) {
 			shown++
 		case e.Missed != nil:
 			missed += e.Missed.Packets
+			if e.Missed.Bytes != e.Missed.Packets*len(`{"kind":"ping"}`) {
+				t.Errorf("%d packets of %d bytes were missed", e.Missed.Packets, e.Missed.Bytes)
+			}
 		}
 		return shown+missed == sent+1
 	})
