@@ -20,8 +20,8 @@ func newPingCommand() *cli.Command {
 		Description: connectHelp + "\n\nIt ends after --count calls, or when it is interrupted. A call without an answer within\n--timeout has failed.",
 		ArgsUsage:   "[ADDR]",
 		Flags: append([]cli.Flag{
-			&cli.IntFlag{Name: "count", Aliases: []string{"c"}, Usage: "call `N` times; 0 is until it is interrupted"},
-			&cli.DurationFlag{Name: "interval", Aliases: []string{"i"}, Usage: "from one call to the next", Value: time.Second},
+			&cli.IntFlag{Name: "count", Aliases: []string{"c"}, Usage: "call `N` times", HideDefault: true},
+			&cli.DurationFlag{Name: "interval", Aliases: []string{"i"}, Usage: "call every `DURATION`", Value: time.Second},
 		}, connectFlags()...),
 		Action: ping,
 	}

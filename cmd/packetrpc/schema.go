@@ -24,8 +24,8 @@ import (
 // tell it.
 func schemaFlags() []cli.Flag {
 	flags := []cli.Flag{
-		&cli.StringSliceFlag{Name: "proto", Usage: "do not ask the server what there is to call, but read `FILE`, a .proto file; may be repeated"},
-		&cli.StringSliceFlag{Name: "proto-path", Usage: "look for what .proto files import in `FOLDER`; may be repeated; otherwise it is those of the files"},
+		&cli.StringSliceFlag{Name: "proto", Usage: "do not ask the server what there is to call, but read `FILE`, a .proto file"},
+		&cli.StringSliceFlag{Name: "proto-path", Usage: "look for what .proto files import in `FOLDER`; otherwise in those of the files"},
 	}
 	for _, flag := range flags {
 		place(flag, "WHAT THERE IS TO CALL")
