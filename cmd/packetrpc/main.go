@@ -44,6 +44,7 @@ func newCommand() *cli.Command {
 			newHealthCommand(),
 			newKeygenCommand(),
 			newListCommand(),
+			newNewCommand(),
 			newPingCommand(),
 			newSendCommand(),
 			newTapCommand(),

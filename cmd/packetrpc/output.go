@@ -76,13 +76,13 @@ func refuseUsage(_ context.Context, command *cli.Command, err error, _ bool) err
 // exitStatus returns what the program exits with after an error.
 func exitStatus(err error) int {
 	var exit *exitError
-	var unknown cli.ExitCoder // what the library refuses by itself, such as help for an unknown command
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &exit):
 		return exit.status
-	case errors.As(err, &unknown):
+	}
+	if _, unknown := err.(cli.ExitCoder); unknown { // the library has refused help for a command that there is not
 		return exitUsage
 	}
 	return exitFailed
