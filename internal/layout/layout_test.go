@@ -50,7 +50,8 @@ var rows = [][]unit{
 	{{path: testHelpers, needs: []string{"go.uber.org/goleak"}}},
 	{{path: "internal/conformance/..."}},
 	{{path: "internal/backcompat"}},
-	{{path: generator + "/...", needs: []string{"github.com/dave/jennifer"}}, {path: "cmd/packetrpc/...", needs: []string{"github.com/urfave/cli/v3", "golang.org/x/term"}}},
+	{{path: "internal/tap"}},
+	{{path: generator + "/...", needs: []string{"github.com/dave/jennifer"}}, {path: "cmd/packetrpc/...", needs: []string{"github.com/urfave/cli/v3", "golang.org/x/term", "github.com/bufbuild/protocompile", "github.com/agnivade/levenshtein"}}},
 	{{path: "examples/..."}},
 	{{path: "internal/tour", needs: []string{"golang.org/x/mod"}}, {path: "internal/corpus", needs: []string{"golang.org/x/tools"}}},
 }
