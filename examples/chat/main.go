@@ -25,6 +25,7 @@ import (
 
 const usage = `usage:
   chat server [--listen ADDRESS] [--key FILE] [--users FILE] [--authorized-keys FILE]
+              [--console ADDRESS]
   chat client [--server ADDRESS] --name NAME [--server-key KEY] [--key FILE] [--password-file FILE]
   chat demo [--secure FOLDER]
 
@@ -59,9 +60,10 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	switch command {
 	case "server":
 		listen := flags.String("listen", server.DefaultAddress, "where to listen")
+		page := flags.String("console", "", "where to serve the web console, HOST:PORT; none is not at all")
 		protected := new(protection)
 		protected.addFlags(flags)
-		runCommand = func() error { return runServer(ctx, *listen, protected, out) }
+		runCommand = func() error { return runServer(ctx, *listen, *page, protected, out) }
 	case "client":
 		address := flags.String("server", server.DefaultAddress, "where the server is")
 		name := flags.String("name", "", "what others see")

@@ -23,6 +23,9 @@ func (p *protection) addFlags(flags *flag.FlagSet) {
 	flags.StringVar(&p.keys, "authorized-keys", "", "a file of keys: clients that have one need no password")
 }
 
+// open reports whether everybody may enter, by any name.
+func (p *protection) open() bool { return p.users == "" && p.keys == "" }
+
 // options returns what a server is protected by.
 func (p *protection) options() ([]server.Option, error) {
 	var options []server.Option

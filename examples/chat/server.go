@@ -25,14 +25,26 @@ func newServer(options ...server.Option) *server.Server {
 	return srv
 }
 
-// runServer serves a room until the context ends.
-func runServer(ctx context.Context, address string, protected *protection, out io.Writer) error {
+// runServer serves a room until the context ends, and the web console at the address of
+// page unless that is "".
+func runServer(ctx context.Context, address, page string, protected *protection, out io.Writer) error {
 	options, err := protected.options()
 	if err != nil {
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	srv := newServer(append(options, server.WithAddress(address), server.WithLogger(logger))...)
+	options = append(options, server.WithAddress(address), server.WithLogger(logger))
+	if page != "" && protected.open() {
+		options = append(options, server.WithRoles("admin", "admin")) // whoever has that name
+	}
+	if page != "" {
+		return runWithConsole(ctx, page, options, out)
+	}
+	return serveRoom(ctx, newServer(options...), out)
+}
+
+// serveRoom serves a room until the context ends.
+func serveRoom(ctx context.Context, srv *server.Server, out io.Writer) error {
 	listener, err := srv.Listen(ctx)
 	if err != nil {
 		return err

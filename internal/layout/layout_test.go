@@ -46,7 +46,7 @@ var rows = [][]unit{
 	{{path: "runtime/conn"}},
 	{{path: "runtime/internal/setup"}},
 	{{path: "runtime/server"}, {path: "runtime/client", needs: []string{"github.com/cenkalti/backoff/v5"}}},
-	{{path: "runtime/status"}},
+	{{path: "runtime/status"}, {path: "runtime/console"}},
 	{{path: testHelpers, needs: []string{"go.uber.org/goleak"}}},
 	{{path: "internal/conformance/..."}},
 	{{path: "internal/backcompat"}},

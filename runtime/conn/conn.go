@@ -244,6 +244,10 @@ func (c *Conn) Traffic() (received, sent uint64) {
 	return c.in.received.Load(), c.out.written
 }
 
+// Calls returns how many calls of the other side are under way: those that are to be
+// answered and whose handler has not returned.
+func (c *Conn) Calls() int { return int(c.taken.waiting.Load()) }
+
 // Plain reports whether the other side is an old program.
 func (c *Conn) Plain() bool { return c.cfg.Plain }
 

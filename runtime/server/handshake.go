@@ -166,53 +166,13 @@ var errPlaintext error = &packetrpc.Error{
 
 // authenticate finds out who the client is.
 func (h *handshake) authenticate(credentials session.Credentials) (packetrpc.Identity, error) {
-	s := h.server
-	if s.options.authenticator == nil {
-		identity, err := session.Authenticate(s.life, nil, credentials)
-		return s.options.granted(identity), err
-	}
-	ctx, cancel := context.WithDeadline(s.life, h.deadline)
+	ctx, cancel := context.WithDeadline(h.server.life, h.deadline)
 	defer cancel()
-	if err := h.holdBack(ctx); err != nil {
-		return packetrpc.Identity{}, err
+	identity, err := h.server.Authenticate(ctx, credentials)
+	if ended := ctx.Err(); ended != nil && errors.Is(err, ended) {
+		err = h.tooLate()
 	}
-	var identity packetrpc.Identity
-	err := s.guarded("the authenticator", func() (err error) {
-		identity, err = session.Authenticate(ctx, s.options.authenticator, credentials)
-		return err
-	})
-	var coded *packetrpc.Error
-	switch {
-	case err == nil:
-		return s.options.granted(identity), nil
-	case errors.As(err, &coded):
-		if coded.Code == packetrpc.CodeUnauthenticated {
-			s.failures.note(h.origin, time.Now())
-		}
-		return packetrpc.Identity{}, err
-	case ctx.Err() != nil:
-		return packetrpc.Identity{}, h.tooLate()
-	default:
-		s.options.logger.Error("packetrpc: authenticating failed",
-			"name", credentials.Username, "address", credentials.RemoteAddr, "error", err)
-		return packetrpc.Identity{}, session.ErrCredentials
-	}
-}
-
-// holdBack waits where handshakes from the client's address have failed.
-func (h *handshake) holdBack(ctx context.Context) error {
-	wait, err := h.server.failures.admit(h.origin, time.Now())
-	if err != nil || wait == 0 {
-		return err
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return h.tooLate()
-	}
+	return identity, err
 }
 
 // newMember makes the client's session and hands its connection over, with the answer

@@ -62,6 +62,13 @@ func (m *member) goesAway(c *conn.Conn) bool {
 	return true
 }
 
+// isAway reports whether the member's connection is lost and it may come back.
+func (m *member) isAway() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.timer != nil && !m.over
+}
+
 // giveUp ends the session of a member that is away, and lets that of another one end
 // with its connection.
 func (m *member) giveUp() {

@@ -34,6 +34,31 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return s.serve(ctx, listener, listener.Addr().String())
 }
 
+// ServeConn serves a client on a connection that was accepted elsewhere, such as one in
+// memory or one out of a tunnel. It returns at once; the connection is the server's from
+// then on, and ends when the server shuts down. Errors are those that [Server.Serve]
+// returns at once, of the connection's local address; the connection is closed then.
+func (s *Server) ServeConn(nc net.Conn) error {
+	err := s.prepare()
+	if err == nil {
+		err = s.checkExposure(nc.LocalAddr(), nc.LocalAddr().String())
+	}
+	if err == nil && s.life.Err() != nil {
+		err = ErrServerClosed
+	}
+	if err != nil {
+		nc.Close()
+		return err
+	}
+	s.welcome(nc)
+	return nil
+}
+
+// Encrypts reports whether the server takes encrypted connections ([WithKey],
+// [WithTLS]), and others only if [AllowPlaintext] is given. It is false as long as the
+// options make no sense.
+func (s *Server) Encrypts() bool { return s.prepare() == nil && s.encryption != nil }
+
 // serve is Serve of an address that the server's user knows by the given name.
 func (s *Server) serve(ctx context.Context, listener net.Listener, name string) error {
 	defer listener.Close()

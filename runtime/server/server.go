@@ -106,7 +106,7 @@ func (s *Server) check() error {
 }
 
 // Connections returns the clients that are connected, the longest connected
-// first.
+// first. [Server.Clients] tells more of each.
 func (s *Server) Connections() []packetrpc.Peer { return s.Members("") }
 
 // Members returns the clients that are in a group, the longest connected first.
