@@ -79,6 +79,9 @@ func (c *Conn) turnAway(calls []*takenCall, reason *packetrpc.Error) {
 			call.box.discard(reason)
 		}
 		c.out.control(c.form, c.errorPacket(call.id, "", reason))
+		if c.cfg.Refused != nil {
+			c.cfg.Refused(call.method.Spec.Action, reason)
+		}
 	}
 }
 
@@ -360,10 +363,25 @@ func (c *Conn) refuseCall(call *takenCall, p *packet.Packet, reason *packetrpc.E
 	c.refuse(p, reason)
 }
 
+// tellRefused tells of a call that is refused.
+func (c *Conn) tellRefused(p *packet.Packet, reason *packetrpc.Error) {
+	if c.cfg.Refused == nil {
+		return
+	}
+	action, err := c.actionOf(p)
+	if err != nil {
+		action = p.Action
+	}
+	c.cfg.Refused(action, reason)
+}
+
 // refuse answers a packet that opens no call. An old program tells answers apart
 // by their order, so there the answer waits for those before it.
 func (c *Conn) refuse(p *packet.Packet, reason *packetrpc.Error) {
 	c.dropped(p)
+	if p.Kind == packet.KindRequest || p.Kind == packet.KindOneWay {
+		c.tellRefused(p, reason)
+	}
 	if c.cfg.Plain && p.CallID == 0 {
 		c.pushLane(&takenCall{conn: c, reply: true, inLane: true, refusal: reason,
 			method: &packetrpc.Method{Spec: &packetrpc.Spec{Action: p.Action}}})

@@ -64,6 +64,10 @@ type Config struct {
 	// Authorize is asked before a call is handled; its error is the call's. Nil
 	// allows everything.
 	Authorize func(*packetrpc.Spec) error
+	// Refused is told of each call of the other side that is refused before an
+	// interceptor sees it: the action, which may be no one's or "", and why. It must not
+	// block, as the goroutine that reads the connection may call it; nil tells nobody.
+	Refused func(action string, reason *packetrpc.Error)
 	// Peer is what handlers get from [packetrpc.PeerFrom] and interceptors see. It
 	// makes its calls through the connection, which it is told after [New]. It must
 	// be set.

@@ -50,6 +50,9 @@ func (c *Conn) runCall(call *takenCall) {
 	}
 	if call.reply && call.refusal == nil && call.over() == nil {
 		call.refusal = c.account.roomToSend()
+		if call.refusal != nil && c.cfg.Refused != nil {
+			c.cfg.Refused(call.method.Spec.Action, call.refusal)
+		}
 	}
 	if call.over() != nil {
 		c.taken.leave(call)

@@ -24,7 +24,7 @@ func New(list ...Option) *Console { return &Console{options: newOptions(list)} }
 // belong before other options: interceptors that are given later run inside of the
 // console's, so that the calls that they refuse are counted too.
 func (c *Console) Options() []server.Option {
-	return []server.Option{server.WithInterceptors(c.intercept)}
+	return []server.Option{server.WithInterceptors(c.intercept), server.WithRefused(c.refused)}
 }
 
 // Handler returns the pages of the console of srv, which should have been given

@@ -106,12 +106,18 @@ func (c *Console) intercept(next packetrpc.Invoke) packetrpc.Invoke {
 		defer func() {
 			counted.end(time.Since(began), err)
 			if err != nil {
-				c.failures.add(call, err)
+				c.failures.add(call.Peer, call.Spec.Action, call.Outgoing, err)
 			}
 		}()
 		err = next(ctx, call)
 		return err
 	}
+}
+
+// refused notes a call that no interceptor has seen. What it was to be, the client alone
+// says, so it is not counted by action.
+func (c *Console) refused(peer packetrpc.Peer, action string, reason error) {
+	c.failures.add(peer, shortened(action, maxFailureText), false, reason)
 }
 
 // errNoReturn stands for the error of a call whose handler has panicked.

@@ -15,7 +15,7 @@ const (
 	maxFailureText = 500
 )
 
-// failure is a call that has failed.
+// failure is a call that has failed, or was refused.
 type failure struct {
 	Number   uint64    `json:"number"` // from 1
 	Time     time.Time `json:"time"`
@@ -34,17 +34,17 @@ type failures struct {
 	ring [maxFailures]failure
 }
 
-func (f *failures) add(call *packetrpc.Call, err error) {
+func (f *failures) add(peer packetrpc.Peer, action string, outgoing bool, err error) {
 	coded := packetrpc.AsError(err)
 	one := failure{
 		Time:     time.Now(),
-		Action:   call.Spec.Action,
-		Outgoing: call.Outgoing,
+		Action:   action,
+		Outgoing: outgoing,
 		Code:     coded.Code.String(),
 		Message:  shortened(coded.Message, maxFailureText),
 	}
-	if call.Peer != nil {
-		one.Client, one.Name = call.Peer.ID(), call.Peer.Identity().Name
+	if peer != nil {
+		one.Client, one.Name = peer.ID(), peer.Identity().Name
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

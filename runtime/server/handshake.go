@@ -242,6 +242,7 @@ func (h *handshake) newConn(m *member, request session.Request, answer *packet.P
 		Handlers:        &s.handlers,
 		Interceptor:     s.interceptor,
 		Authorize:       m.authorize,
+		Refused:         m.refused(),
 		Peer:            m,
 		Greeting:        answer,
 		Ready:           m.ready,

@@ -96,6 +96,22 @@ func (m *member) authorize(spec *packetrpc.Spec) error {
 	return needsRole(spec.Action, spec.Requires)
 }
 
+// refused returns what is told of calls that are refused; nil is nobody.
+func (m *member) refused() func(action string, reason *packetrpc.Error) {
+	hooks := m.server.options.refused
+	if hooks == nil {
+		return nil
+	}
+	return func(action string, reason *packetrpc.Error) {
+		for _, hook := range hooks {
+			m.server.guarded("the refused hook", func() error {
+				hook(m, action, reason)
+				return nil
+			})
+		}
+	}
+}
+
 func needsRole(action, role string) error {
 	return packetrpc.Errorf(packetrpc.CodePermissionDenied, "action %s needs the role %q", action, role)
 }

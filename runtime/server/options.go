@@ -75,6 +75,7 @@ type options struct {
 
 	connected    func(packetrpc.Peer)
 	disconnected func(packetrpc.Peer, error)
+	refused      []func(packetrpc.Peer, string, error)
 	logger       *slog.Logger
 }
 
@@ -378,6 +379,16 @@ func WithConnected(hook func(peer packetrpc.Peer)) Option {
 // their way out. The reason is an error of the code unavailable. A panic is logged.
 func WithDisconnected(hook func(peer packetrpc.Peer, reason error)) Option {
 	return func(o *options) { o.disconnected = hook }
+}
+
+// WithRefused adds a function that is called for each call of a client that is refused
+// before any interceptor sees it: the action is not served, the token or a role is
+// missing, there is no room, the packet cannot be read. The action is what the client has
+// named, which may be anything, or "". The function must not wait and not call the client,
+// as the goroutine that reads the connection calls it, for several clients at once. A
+// panic is logged.
+func WithRefused(hook func(peer packetrpc.Peer, action string, reason error)) Option {
+	return func(o *options) { o.refused = append(o.refused, hook) }
 }
 
 // WithLogger sets where the server logs: panics and failures as errors, refused

@@ -525,3 +525,48 @@ func TestStatsNeverCountLess(t *testing.T) {
 		t.Errorf("%+v after %+v", after, before)
 	}
 }
+
+// Calls that no interceptor sees are told of all the same, with why.
+func TestRefusedHook(t *testing.T) {
+	refusals := make(chan string, 10)
+	seen := make(chan string, 10)
+	srv := server.New(server.WithLogger(quiet()),
+		server.WithInterceptors(func(next packetrpc.Invoke) packetrpc.Invoke {
+			return func(ctx context.Context, call *packetrpc.Call) error {
+				seen <- call.Spec.Action
+				return next(ctx, call)
+			}
+		}),
+		server.WithRefused(func(peer packetrpc.Peer, action string, reason error) {
+			refusals <- fmt.Sprintf("%s %s %v", peer.Identity().Name, action, packetrpc.CodeOf(reason))
+			panic("a hook's mistake")
+		}))
+	vault := *echoSpec
+	vault.Action, vault.Requires = "vault", "keeper"
+	packetrpc.HandleUnary(srv, &vault, func(_ context.Context, in *text) (*text, error) { return in, nil })
+	handleEcho(srv, func(_ context.Context, s string) (string, error) { return s, nil })
+	c := packetrpctest.Start(t, srv).Dial(t, client.WithName("ada"))
+	for len(seen) > 0 {
+		<-seen
+	}
+	nobodys := *echoSpec
+	nobodys.Action = "nobody's"
+	for _, test := range []struct {
+		spec *packetrpc.Spec
+		want string
+	}{{&nobodys, "ada nobody's unimplemented"}, {&vault, "ada vault permission_denied"}, {&nobodys, "ada nobody's unimplemented"}} {
+		_, err := packetrpc.CallUnary[text](within(t), c, test.spec, wrapperspb.String(""))
+		if err == nil {
+			t.Fatalf("%s: it is not refused", test.spec.Action)
+		}
+		if got := receive(t, refusals); got != test.want {
+			t.Errorf("told of %q, want %q", got, test.want)
+		}
+	}
+	if _, err := echo(within(t), c, ""); err != nil {
+		t.Errorf("another call: %v", err)
+	}
+	if got := receive(t, seen); got != echoSpec.Action || len(seen) > 0 || len(refusals) > 0 {
+		t.Errorf("interceptors have seen %s and %d more calls, and there are %d more refusals", got, len(seen), len(refusals))
+	}
+}

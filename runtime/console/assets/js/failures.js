@@ -28,8 +28,8 @@ export function failures() {
       list.element.hidden = now.failures.length === 0;
       const seen = now.failures[0]?.number ?? 0;
       setText(note, seen === 0
-        ? "No call has failed. What is refused before its handler runs, for want of a role for instance, is not among them."
-        : `${count(seen)} in all, of which the last ${count(now.failures.length)} are shown. What is refused before its handler runs, for want of a role for instance, is not among them.`);
+        ? "No call has failed."
+        : `${count(seen)} in all, of which the last ${count(now.failures.length)} are shown.`);
     },
   };
 }
