@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,7 +32,6 @@ func newConformanceCommand() *cli.Command {
 			&cli.StringFlag{Name: "known-failing", Usage: "expect the cases that `FILE` names to fail, a line each"},
 			&cli.DurationFlag{Name: "patience", Usage: "wait for `DURATION` for whatever COMMAND must do", Value: 10 * time.Second},
 			&cli.IntFlag{Name: "parallel", Usage: "run `N` cases at once; 0 is one for each processor"},
-			&cli.BoolFlag{Name: "json", Usage: "print each result as a line of JSON"},
 			&cli.BoolFlag{Name: "list", Usage: "list all cases and what each demands, and run nothing"},
 		},
 		Action: conform,
@@ -81,15 +79,15 @@ func newRunner(command *cli.Command) (*conformance.Runner, error) {
 		Parallel: command.Int("parallel"),
 	}
 	if len(runner.Command) == 0 {
-		return nil, errors.New("conformance takes a command: packetrpc conformance [--role client|server] -- COMMAND")
+		return nil, usageErrorf("conformance takes a command: packetrpc conformance [--role client|server] -- COMMAND")
 	}
 	if !slices.Contains([]string{conformance.RoleClient, conformance.RoleServer}, runner.Role) {
-		return nil, fmt.Errorf("--role is client or server, not %q", runner.Role)
+		return nil, usageErrorf("--role is client or server, not %q", runner.Role)
 	}
 	if pattern := command.String("run"); pattern != "" {
 		var err error
 		if runner.Select, err = regexp.Compile(pattern); err != nil {
-			return nil, fmt.Errorf("--run: %w", err)
+			return nil, usageErrorf("--run: %w", err)
 		}
 	}
 	return runner, nil

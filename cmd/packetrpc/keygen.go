@@ -6,7 +6,6 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/seal"
 )
 
@@ -27,7 +26,7 @@ func newKeygenCommand() *cli.Command {
 		},
 		Action: func(_ context.Context, command *cli.Command) error {
 			if command.Args().Len() != 1 || command.Args().First() == "" {
-				return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "keygen takes one NAME, of the file for the private key: packetrpc keygen [--bits N] NAME")
+				return usageErrorf("keygen takes one NAME, of the file for the private key: packetrpc keygen [--bits N] NAME")
 			}
 			return keygen(command, command.Args().First(), command.Int("bits"))
 		},
@@ -42,7 +41,10 @@ func keygen(command *cli.Command, name string, bits int) error {
 	if err := seal.WriteKeyPair(name, key); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(command.Root().Writer, "private key  %s\npublic key   %s.pub\nfingerprint  %s\n",
-		name, name, seal.Fingerprint(&key.PublicKey))
+	out, fingerprint := newOutput(command), seal.Fingerprint(&key.PublicKey)
+	if out.JSON {
+		return out.Object(map[string]string{"private_key": name, "public_key": name + ".pub", "fingerprint": fingerprint})
+	}
+	_, err = fmt.Fprintf(out, "private key  %s\npublic key   %s.pub\nfingerprint  %s\n", name, name, fingerprint)
 	return err
 }

@@ -1,10 +1,9 @@
-// Command packetrpc is what servers and clients of packetrpc are set up with at
-// the command line.
+// Command packetrpc is what servers and clients of packetrpc are set up with, looked at
+// and called at the command line.
 package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 
@@ -14,21 +13,42 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := newCommand().Run(ctx, os.Args); err != nil {
-		fmt.Fprintln(os.Stderr, "packetrpc:", err)
-		os.Exit(1)
+	command := newCommand()
+	err := command.Run(ctx, os.Args)
+	if err != nil {
+		newOutput(command).Error(err)
 	}
+	os.Exit(exitStatus(err))
 }
 
 // newCommand returns the command with all its subcommands.
 func newCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "packetrpc",
-		Usage: "set up servers and clients of packetrpc",
+	command := &cli.Command{
+		Name:        "packetrpc",
+		Usage:       "set up, look at and call servers of packetrpc",
+		Description: "Every command has --json, which prints an object in a line for each thing, and\nerrors as objects to the standard error.\n\n" + exitCodes,
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "write for programs: JSON, a line for each thing"}},
+		Action:      overview,
 		Commands: []*cli.Command{
 			newConformanceCommand(),
+			newHealthCommand(),
 			newKeygenCommand(),
+			newListCommand(),
 			newUsersCommand(),
 		},
 	}
+	command.Walk(func(each *cli.Command) error {
+		each.OnUsageError = refuseUsage
+		each.HideHelpCommand = len(each.Commands) == 0 // "help" may be an argument
+		return nil
+	})
+	return command
+}
+
+// overview is the action of a command that has commands below it: it shows what there is.
+func overview(_ context.Context, command *cli.Command) error {
+	if command.Args().Present() {
+		return usageErrorf("there is no command `%s %s`: `%[1]s help` lists all", command.FullName(), command.Args().First())
+	}
+	return cli.ShowSubcommandHelp(command)
 }

@@ -27,7 +27,7 @@ func newUsersCommand() *cli.Command {
 		Description: "FILE is a file of users, and NAME the name of one. Servers read the file anew when it\n" +
 			"changes. A password is asked for at a terminal, twice; otherwise it is the first line of\n" +
 			"the input:\n\n   packetrpc users add users.txt ada < password.txt",
-		Action: usersOverview,
+		Action: overview,
 		Commands: []*cli.Command{
 			{
 				Name:      "add",
@@ -71,20 +71,12 @@ func newUsersCommand() *cli.Command {
 	}
 }
 
-// usersOverview shows what commands there are.
-func usersOverview(_ context.Context, cmd *cli.Command) error {
-	if cmd.Args().Present() {
-		return fmt.Errorf("there is no command `packetrpc users %s`: `packetrpc users help` lists all", cmd.Args().First())
-	}
-	return cli.ShowSubcommandHelp(cmd)
-}
-
 // usersAction returns an action that takes so many arguments; most is -1 where
 // there may be any number.
 func usersAction(least, most int, act cli.ActionFunc) cli.ActionFunc {
 	return func(ctx context.Context, cmd *cli.Command) error {
 		if n := cmd.Args().Len(); n < least || most >= 0 && n > most {
-			return fmt.Errorf("`%s` takes the arguments %s", cmd.FullName(), cmd.ArgsUsage)
+			return usageErrorf("`%s` takes the arguments %s", cmd.FullName(), cmd.ArgsUsage)
 		}
 		err := act(ctx, cmd)
 		if coded := (*packetrpc.Error)(nil); errors.As(err, &coded) {
@@ -149,8 +141,13 @@ func listUsers(_ context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	columns := tabwriter.NewWriter(cmd.Root().Writer, 0, 0, 2, ' ', 0)
+	out := newOutput(cmd)
+	columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, user := range table.Users() {
+		if out.JSON {
+			out.Object(map[string]any{"name": user.Name, "roles": append([]string{}, user.Roles...)})
+			continue
+		}
 		fmt.Fprintf(columns, "%s\t%s\n", user.Name, strings.Join(user.Roles, ","))
 	}
 	return columns.Flush()

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+
+	"github.com/packetrpc/packetrpc/gen/packetrpc/v1/packetrpcv1packetrpc"
+	"github.com/packetrpc/packetrpc/runtime/schema"
+)
+
+// nearest is how many names are told at most in place of one that is not known.
+const nearest = 3
+
+// isNameOf reports whether short is a name or the end of one, as "Send" and
+// "ChatService/Send" are of "chat.v1.ChatService/Send". All names end with "".
+func isNameOf(name, short string) bool {
+	before, ends := strings.CutSuffix(name, short)
+	return ends && (before == "" || short == "" || strings.HasSuffix(before, ".") || strings.HasSuffix(before, "/"))
+}
+
+// isCore reports whether an action is a Core action.
+func isCore(action string) bool { return strings.HasPrefix(action, "Core") }
+
+// findAction returns the action of a name, or of the end of one if it is the only one. Core
+// actions have short names anyway.
+func findAction(known *schema.Schema, name string) (*schema.Action, error) {
+	if known.Lookup(name) != nil {
+		return known.Action(name)
+	}
+	var found []string
+	for _, a := range known.Names() {
+		if !isCore(a) && isNameOf(a, name) {
+			found = append(found, a)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, unknownName("action", name, known.Names())
+	case 1:
+		return known.Action(found[0])
+	}
+	return nil, usageErrorf("%q is the end of several actions: %s", name, strings.Join(found, ", "))
+}
+
+// unknownName returns the error of a name that there is not, with those that are like it.
+func unknownName(kind, name string, known []string) error {
+	if like := nearestNames(name, known); len(like) > 0 {
+		return usageErrorf("there is no %s %q; the nearest is %s", kind, name, strings.Join(like, ", or "))
+	}
+	return usageErrorf("there is no %s %q; `packetrpc list` shows all", kind, name)
+}
+
+// nearestNames returns the names that differ from a wrong one in a third of its letters at
+// most, the most similar first.
+func nearestNames(wrong string, known []string) []string {
+	type likeness struct {
+		name     string
+		distance int
+	}
+	var like []likeness
+	for _, name := range known {
+		if d := distance(wrong, name); d <= max(1, len(wrong)/3) {
+			like = append(like, likeness{name, d})
+		}
+	}
+	slices.SortStableFunc(like, func(a, b likeness) int { return cmp.Compare(a.distance, b.distance) })
+	var names []string
+	for _, l := range like[:min(len(like), nearest)] {
+		names = append(names, l.name)
+	}
+	return names
+}
+
+// distance returns how many letters differ between a short or long name and the most similar
+// end of a long one. The case of letters does not count.
+func distance(wrong, name string) int {
+	wrong, name = strings.ToLower(wrong), strings.ToLower(name)
+	least := levenshtein.ComputeDistance(wrong, name)
+	for i, r := range name {
+		if r == '.' || r == '/' {
+			least = min(least, levenshtein.ComputeDistance(wrong, name[i+1:]))
+		}
+	}
+	return least
+}
+
+// serviceOf returns the full name of an action's service; without a schema it is told from
+// the name, if it can be.
+func serviceOf(action string, known *schema.Schema) string {
+	if known != nil && known.Lookup(action) != nil {
+		return known.Lookup(action).Spec.Service
+	}
+	if isCore(action) {
+		return packetrpcv1packetrpc.CoreServiceName
+	}
+	service, _, _ := strings.Cut(action, "/")
+	return service
+}
