@@ -13,6 +13,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	context.AfterFunc(ctx, stop) // so that a second interrupt ends the program at once
 	command := newCommand()
 	err := command.Run(ctx, os.Args)
 	if err != nil {
@@ -30,6 +31,7 @@ func newCommand() *cli.Command {
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "write for programs: JSON, a line for each thing"}},
 		Action:      overview,
 		Commands: []*cli.Command{
+			newBenchCommand(),
 			newConformanceCommand(),
 			newHealthCommand(),
 			newKeygenCommand(),

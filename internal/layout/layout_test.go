@@ -49,6 +49,7 @@ var rows = [][]unit{
 	{{path: testHelpers, needs: []string{"go.uber.org/goleak"}}},
 	{{path: "internal/conformance/..."}},
 	{{path: "internal/backcompat"}},
+	{{path: "internal/chart"}},
 	{{path: "internal/load", needs: []string{"github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sync"}}},
 	{{path: generator + "/...", needs: []string{"github.com/dave/jennifer"}}, {path: "cmd/packetrpc/...", needs: []string{"github.com/urfave/cli/v3", "golang.org/x/term", "github.com/bufbuild/protocompile", "github.com/agnivade/levenshtein"}}},
 	{{path: "examples/..."}},

@@ -28,29 +28,44 @@ func (c *caller) repeat() {
 		if !ok {
 			return
 		}
-		o := outcome{due: t.due, begun: t.due, late: t.late}
-		if c.Rate > 0 {
-			o.begun = time.Now()
-		}
+		o := c.begin(t)
 		c.call(t.number, &o)
 		o.ended = time.Now()
-		c.account(&o)
+		if t.counts {
+			c.account(&o)
+		}
 		if o.err != nil && c.conn.Err() != nil {
+			c.lost.Add(1)
 			return
 		}
 	}
 }
 
+// timerGrain is how late the system's timers may wake a caller that was free in time.
+// That is no lateness of the server's.
+const timerGrain = 2 * time.Millisecond
+
+// begin notes when a call is begun, and from when its latency counts.
+func (c *caller) begin(t ticket) outcome {
+	if c.Rate == 0 {
+		return outcome{since: t.due, begun: t.due}
+	}
+	o := outcome{since: t.due, begun: time.Now()}
+	o.late = t.late || o.begun.Sub(t.due) > timerGrain
+	if !o.late {
+		o.since = o.begun
+	}
+	return o
+}
+
 // account counts what has come of a call.
 func (c *caller) account(o *outcome) {
-	switch {
-	case o.due.Before(c.counting):
-	case o.err != nil && c.calling.Err() != nil:
+	if o.err != nil && c.calling.Err() != nil {
 		c.unfinished.Add(1)
-	default:
-		c.recorder.record(c.index, o)
-		c.lastEnd = o.ended
+		return
 	}
+	c.recorder.record(c.index, o)
+	c.lastEnd = o.ended
 }
 
 // call makes a call, again if need be.

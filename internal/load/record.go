@@ -17,9 +17,9 @@ type traffic struct {
 
 // outcome is a call that has ended.
 type outcome struct {
-	due, begun, ended time.Time
-	late              bool // all callers were busy when it was due
-	retries           int64
+	since, begun, ended time.Time // the latency counts since the first
+	late                bool
+	retries             int64
 	traffic
 	err error
 }
@@ -91,7 +91,7 @@ func (r *recorder) record(caller int, o *outcome) {
 		s.failed++
 		return
 	}
-	s.latency.record(o.ended.Sub(o.due))
+	s.latency.record(o.ended.Sub(o.since))
 	s.service.record(o.ended.Sub(o.begun))
 }
 

@@ -40,8 +40,8 @@ type Result struct {
 	OK         int64 `json:"ok"`
 	Failed     int64 `json:"failed"`
 	Unfinished int64 `json:"unfinished"`
-	// Late is how many calls of an open loop were begun after they were due because all
-	// callers were busy. Unsent is how many were due and never begun for that reason.
+	// Late is how many calls of an open loop were begun after they were due, because all
+	// callers were busy or this machine was. Unsent is how many were due and never begun.
 	Late   int64 `json:"late"`
 	Unsent int64 `json:"unsent"`
 	// Retries is how often calls were repeated because of Retry.
@@ -52,9 +52,8 @@ type Result struct {
 	Sent      Traffic `json:"sent"`
 	Received  Traffic `json:"received"`
 
-	// Latency is that of the calls that succeeded, in a closed loop from when they were
-	// begun, in an open loop from when they were due. Service counts from when they were
-	// begun in both.
+	// Latency is that of the calls that succeeded. It counts from when they were begun,
+	// and of late ones from when they were due. Service counts from when they were begun.
 	Latency *Latencies `json:"latency_us"`
 	Service *Latencies `json:"service_us"`
 	// Series is how the load went over time.

@@ -87,6 +87,7 @@ type run struct {
 	numbers    atomic.Int64 // of calls that have been given out
 	counted    atomic.Int64 // of those, how many count against the limit of calls
 	unfinished atomic.Int64
+	lost       atomic.Int64 // callers whose connections have ended
 }
 
 func newRun(ctx context.Context, l *Load, conns []*client.Client) *run {
@@ -173,10 +174,12 @@ func (r *run) halt(why string, at time.Time) {
 func (r *run) settle() {
 	switch {
 	case r.ended != "":
+	case r.lost.Load() == int64(r.Callers):
+		r.ended, r.stoppedAt = EndedConnections, time.Now()
 	case r.Calls > 0 && r.counted.Load() >= r.Calls:
 		r.ended = EndedCalls
-	default:
-		r.ended, r.stoppedAt = EndedConnections, time.Now()
+	default: // the last call of an open loop ends before the time does
+		r.ended, r.stoppedAt = EndedTime, r.end
 	}
 }
 
@@ -185,6 +188,7 @@ type ticket struct {
 	number int64
 	due    time.Time
 	late   bool // it was due before a caller was free
+	counts bool // the warm-up is over
 }
 
 // next waits until the next call is due. It reports false when no more are begun.
@@ -199,7 +203,8 @@ func (c *caller) next() (ticket, bool) {
 	} else {
 		t.due = time.Now()
 	}
-	if !c.end.IsZero() && !t.due.Before(c.end) || !c.allowed(t.due) {
+	t.counts = !t.due.Before(c.counting)
+	if !c.end.IsZero() && !t.due.Before(c.end) || t.counts && !c.allowed() {
 		return ticket{}, false
 	}
 	return t, t.late || c.Rate == 0 || c.await(t.due)
@@ -223,9 +228,7 @@ func (r *run) dueBefore(moment time.Time) int64 {
 }
 
 // allowed holds calls to the limit of their number.
-func (r *run) allowed(due time.Time) bool {
-	return r.Calls == 0 || due.Before(r.counting) || r.counted.Add(1) <= r.Calls
-}
+func (r *run) allowed() bool { return r.Calls == 0 || r.counted.Add(1) <= r.Calls }
 
 // await waits until a call is due. When the load is halted earlier, it reports false.
 func (c *caller) await(due time.Time) bool {

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/packetrpc/packetrpc/internal/chart"
+	"github.com/packetrpc/packetrpc/internal/load"
+)
+
+// progress shows at a terminal how far a load has come, in a line that is written over.
+type progress struct {
+	to io.Writer // nil when there is no terminal
+}
+
+func newProgress(to io.Writer) *progress {
+	if file, ok := to.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return &progress{to}
+	}
+	return new(progress)
+}
+
+// clearLine returns to the beginning of the line and empties it.
+const clearLine = "\r\x1b[K"
+
+func (p *progress) show(now load.Progress) {
+	if p.to != nil {
+		fmt.Fprint(p.to, clearLine+progressLine(now))
+	}
+}
+
+func (p *progress) clear() {
+	if p.to != nil {
+		fmt.Fprint(p.to, clearLine)
+	}
+}
+
+// progressLine fits into 80 columns.
+func progressLine(now load.Progress) string {
+	if now.Warming {
+		return "warming up"
+	}
+	const width = 20
+	full := int(now.Done * width)
+	return fmt.Sprintf("%s%s %3.0f %%  %s ok/s  p50 %s  p99 %s  %s failed",
+		strings.Repeat("█", full), strings.Repeat("░", width-full), 100*now.Done,
+		chart.Figure(now.Last.PerSecond()), chart.Duration(fromMicros(now.Last.P50)), chart.Duration(fromMicros(now.Last.P99)),
+		chart.Count(now.Failed))
+}
+
+func fromMicros(micros float64) time.Duration {
+	return time.Duration(micros * float64(time.Microsecond))
+}
