@@ -37,13 +37,18 @@ func (a Axis) place(number float64) float64 {
 func (a Axis) hasZero() bool { return a.Log && len(a.Ticks) > 0 && a.Ticks[0].At == 0 }
 
 // Decades returns a logarithmic axis of whole decades from the one of least to the one of
-// greatest, with ticks at 1, 2 and 5 of each, which label writes.
+// greatest, with ticks at 1, 2 and 5 of each, or at 1 if there are many, which label
+// writes.
 func Decades(name string, least, greatest float64, label func(float64) string) Axis {
 	a := Axis{Name: name, Log: true}
 	a.Low = math.Pow(10, math.Floor(math.Log10(least)))
 	a.High = math.Pow(10, math.Ceil(math.Log10(math.Max(greatest, 2*a.Low))))
+	steps := []float64{1, 2, 5}
+	if a.High/a.Low > 1.1e3 {
+		steps = steps[:1]
+	}
 	for decade := a.Low; decade < a.High*0.99; decade *= 10 {
-		for _, step := range []float64{1, 2, 5} {
+		for _, step := range steps {
 			a.Ticks = append(a.Ticks, Tick{step * decade, label(step * decade)})
 		}
 	}
