@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/packetrpc/packetrpc/internal/load"
 	"github.com/packetrpc/packetrpc/runtime/client"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
 // newBenchCommand returns the command that puts a server under load.
@@ -20,8 +22,8 @@ func newBenchCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "bench",
 		Usage: "call an action over and over, and measure how the server answers",
-		Description: "ACTION is the name of an action, or the end of it. The request is JSON, @FILE, or - for the\n" +
-			"input; several JSON values are sent in turn. In a request with {{ in it, {{.N}} is the number\n" +
+		Description: "ACTION is the name of an action, or the end of it. The request is JSON, a file of it, or\n" +
+			"with - the standard input; several JSON values are sent in turn. In a request with {{ in it, {{.N}} is the number\n" +
 			"of the call, {{.Message}} that of the message in its stream, {{.UUID}} a random UUID and\n" +
 			"{{.Random 100}} a number below 100.\n\n" +
 			"Without --rate, each of the callers calls when its last call was answered: the closed loop.\n" +
@@ -29,7 +31,7 @@ func newBenchCommand() *cli.Command {
 			"from when a call was due. Interrupt it to end it early, twice to end it at once.\n" +
 			"docs/bench.md says more.\n\n" + connectHelp,
 		ArgsUsage: "[ADDR] ACTION [JSON|@FILE|-]",
-		Flags:     append(append(benchFlags(), connectFlags()...), schemaFlags()...),
+		Flags:     slices.Concat(benchFlags(), connectFlags(), schemaFlags()),
 		Action:    bench,
 		Commands: []*cli.Command{{
 			Name:  "compare",
@@ -52,6 +54,7 @@ func benchFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "warmup", Usage: "make calls for `DURATION` before any counts"},
 		&cli.IntFlag{Name: "messages", Usage: "send `N` messages in a stream, or take N of the server's and leave; 0 is one, or all"},
 		&cli.DurationFlag{Name: "deadline", Usage: "give each call `DURATION`; 0 is what the action declares"},
+		&cli.GenericFlag{Name: "metadata", Aliases: []string{"m"}, Usage: "send `KEY=VALUE` beside each request; may be repeated", Value: new(metadata)},
 		&cli.BoolFlag{Name: "retry", Usage: "repeat calls that the server wants to be made later, when it wants them"},
 		&cli.StringFlag{Name: "save", Usage: "write the result to `FILE` as JSON, for `packetrpc bench compare`"},
 		&cli.StringFlag{Name: "report", Usage: "write a page about it to `FILE.html`"},
@@ -70,10 +73,10 @@ func bench(ctx context.Context, command *cli.Command) error {
 			return err
 		}
 	}
-	progress := newProgress(command.Root().ErrWriter)
-	l.Progress = progress.show
-	result, err := l.Run(ctx)
-	progress.clear()
+	bar := newBenchBar(r.out.Notes)
+	l.Progress = bar.show
+	result, err := l.Run(packetrpc.WithMetadata(ctx, *command.Generic("metadata").(*metadata)...))
+	bar.clear()
 	if err != nil {
 		return usageUnlessExit(err)
 	}
@@ -100,7 +103,7 @@ func newLoad(ctx context.Context, command *cli.Command) (*load.Load, *remote, er
 		return nil, nil, err
 	}
 	defer r.close()
-	known, err := r.schema(ctx, r.client)
+	known, err := r.schemaFor(ctx, args[0])
 	if err != nil {
 		return nil, nil, err
 	}
@@ -132,19 +135,17 @@ func newLoad(ctx context.Context, command *cli.Command) (*load.Load, *remote, er
 	}, r, nil
 }
 
-// readRequests returns the request of an argument: itself, or what is in a file or in the
-// input.
+// readRequests returns what is in the source of an argument.
 func readRequests(args []string, input io.Reader) ([]byte, error) {
 	if len(args) == 0 {
 		return nil, nil
 	}
-	if args[0] == "-" {
-		return io.ReadAll(input)
+	source, err := openSource(args[0], input)
+	if err != nil {
+		return nil, err
 	}
-	if path, isFile := strings.CutPrefix(args[0], "@"); isFile {
-		return os.ReadFile(path)
-	}
-	return []byte(args[0]), nil
+	defer source.Close()
+	return io.ReadAll(source)
 }
 
 // usageUnlessExit makes what is wrong with a load an error of the command line. Failed
@@ -223,13 +224,32 @@ func compareBenches(_ context.Context, command *cli.Command) error {
 	return comparison.WriteText(out, args[0], args[1])
 }
 
-// commandLine returns how a command can be repeated in a shell.
+// commandLine returns how a command can be repeated in a shell. The values of metadata,
+// which may be secrets, are left out of what others read.
 func commandLine(args []string) string {
 	words := []string{"packetrpc"}
-	for _, arg := range args[1:] {
+	for i, arg := range args[1:] {
+		name, value, joined := strings.Cut(arg, "=")
+		switch {
+		case isMetadataFlag(args[i]): // the word before
+			arg = withoutValue(arg)
+		case joined && isMetadataFlag(name):
+			arg = name + "=" + withoutValue(value)
+		}
 		words = append(words, shellWord(arg))
 	}
 	return strings.Join(words, " ")
+}
+
+func isMetadataFlag(word string) bool {
+	name := strings.TrimLeft(word, "-")
+	return name != word && (name == "metadata" || name == "m")
+}
+
+// withoutValue returns KEY=VALUE without the value.
+func withoutValue(pair string) string {
+	key, _, _ := strings.Cut(pair, "=")
+	return key + "=…"
 }
 
 // shellWord quotes an argument for a shell if it needs that.

@@ -32,10 +32,17 @@ func newCommand() *cli.Command {
 		Action:      overview,
 		Commands: []*cli.Command{
 			newBenchCommand(),
+			newBroadcastCommand(),
+			newCallCommand(),
+			newClientsCommand(),
 			newConformanceCommand(),
+			newDescribeCommand(),
+			newDisconnectCommand(),
 			newHealthCommand(),
 			newKeygenCommand(),
 			newListCommand(),
+			newPingCommand(),
+			newSendCommand(),
 			newUsersCommand(),
 		},
 	}

@@ -21,28 +21,46 @@ func isNameOf(name, short string) bool {
 	return ends && (before == "" || short == "" || strings.HasSuffix(before, ".") || strings.HasSuffix(before, "/"))
 }
 
-// isCore reports whether an action is a Core action.
-func isCore(action string) bool { return strings.HasPrefix(action, "Core") }
+// isCore reports whether a name is that of a Core action, or of what belongs to those.
+func isCore(name string) bool {
+	return strings.HasPrefix(name, "Core") || strings.HasPrefix(name, "packetrpc.v1.")
+}
 
-// findAction returns the action of a name, or of the end of one if it is the only one. Core
-// actions have short names anyway.
+// findAction returns the action of a name, or of the end of one.
 func findAction(known *schema.Schema, name string) (*schema.Action, error) {
-	if known.Lookup(name) != nil {
-		return known.Action(name)
+	found, err := resolve("action", name, known.Names())
+	if err != nil {
+		return nil, err
 	}
-	var found []string
-	for _, a := range known.Names() {
-		if !isCore(a) && isNameOf(a, name) {
-			found = append(found, a)
+	return known.Action(found)
+}
+
+// resolve returns which of some names is meant: the one that is given, or the only one that
+// ends so, where what belongs to the Core actions does not count beside others.
+func resolve(kind, short string, names []string) (string, error) {
+	if slices.Contains(names, short) {
+		return short, nil
+	}
+	var found, core []string
+	for _, name := range names {
+		switch {
+		case !isNameOf(name, short):
+		case isCore(name):
+			core = append(core, name)
+		default:
+			found = append(found, name)
 		}
+	}
+	if len(found) == 0 {
+		found = core
 	}
 	switch len(found) {
 	case 0:
-		return nil, unknownName("action", name, known.Names())
+		return "", unknownName(kind, short, names)
 	case 1:
-		return known.Action(found[0])
+		return found[0], nil
 	}
-	return nil, usageErrorf("%q is the end of several actions: %s", name, strings.Join(found, ", "))
+	return "", usageErrorf("%q may be any of %s", short, strings.Join(found, ", "))
 }
 
 // unknownName returns the error of a name that there is not, with those that are like it.
@@ -53,8 +71,8 @@ func unknownName(kind, name string, known []string) error {
 	return usageErrorf("there is no %s %q; `packetrpc list` shows all", kind, name)
 }
 
-// nearestNames returns the names that differ from a wrong one in a third of its letters at
-// most, the most similar first.
+// nearestNames returns the names that differ from a wrong one in two letters, or a third of
+// them, at most, the most similar first.
 func nearestNames(wrong string, known []string) []string {
 	type likeness struct {
 		name     string
@@ -62,7 +80,7 @@ func nearestNames(wrong string, known []string) []string {
 	}
 	var like []likeness
 	for _, name := range known {
-		if d := distance(wrong, name); d <= max(1, len(wrong)/3) {
+		if d := distance(wrong, name); d < len(wrong) && d <= max(2, len(wrong)/3) {
 			like = append(like, likeness{name, d})
 		}
 	}

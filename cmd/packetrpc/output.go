@@ -59,10 +59,11 @@ func usageErrorf(format string, args ...any) error {
 	return &exitError{error: fmt.Errorf(format, args...), status: exitUsage}
 }
 
-// callError returns the error of a call that has failed. nil stays nil.
+// callError returns the error of a call that has failed. What says already what to exit
+// with stays as it is.
 func callError(err error, types typeResolver) error {
-	if err == nil {
-		return nil
+	if exit := (*exitError)(nil); err == nil || errors.As(err, &exit) {
+		return err
 	}
 	return &exitError{error: err, status: exitCall + int(packetrpc.CodeOf(err)), types: types}
 }

@@ -121,8 +121,14 @@ func check(t *testing.T, address string, steps []step) {
 func serve(t *testing.T, options ...server.Option) (address string, srv *server.Server) {
 	t.Helper()
 	srv = server.New(options...)
+	return serveOn(t, srv), srv
+}
+
+// serveOn serves a chat room on a server.
+func serveOn(t *testing.T, srv *server.Server) (address string) {
+	t.Helper()
 	chatv1packetrpc.RegisterChatServiceHandler(srv, room{})
-	return listen(t, srv, "tcp", "127.0.0.1:0"), srv
+	return listen(t, srv, "tcp", "127.0.0.1:0")
 }
 
 // listen serves until the test ends, and returns the address.

@@ -2,57 +2,59 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
-
-	"github.com/packetrpc/packetrpc/internal/chart"
-	"github.com/packetrpc/packetrpc/internal/load"
 )
 
-// progress shows at a terminal how far a load has come, in a line that is written over.
+// progressPause is how often progress is shown.
+const progressPause = 500 * time.Millisecond
+
+// progress counts the messages of a stream. At a terminal it shows the numbers from time to
+// time.
 type progress struct {
-	to io.Writer // nil when there is no terminal
+	sent, received atomic.Int64
+	stop           chan struct{}
+	shown          sync.WaitGroup
 }
 
-func newProgress(to io.Writer) *progress {
-	if file, ok := to.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return &progress{to}
+// newProgress begins to show progress, if somebody sees the notes and does not see the
+// messages themselves.
+func newProgress(out *output) *progress {
+	p := &progress{stop: make(chan struct{})}
+	if isTerminal(out.Notes) && !isTerminal(out.Writer) {
+		p.shown.Go(func() { p.show(out) })
 	}
-	return new(progress)
+	return p
 }
 
-// clearLine returns to the beginning of the line and empties it.
-const clearLine = "\r\x1b[K"
-
-func (p *progress) show(now load.Progress) {
-	if p.to != nil {
-		fmt.Fprint(p.to, clearLine+progressLine(now))
+func (p *progress) show(out *output) {
+	began, ticks := time.Now(), time.NewTicker(progressPause)
+	defer ticks.Stop()
+	write := func(end string) {
+		fmt.Fprintf(out.Notes, "\rsent %d, received %d in %s%s", p.sent.Load(), p.received.Load(), time.Since(began).Round(100*time.Millisecond), end)
+	}
+	for {
+		select {
+		case <-ticks.C:
+			write("")
+		case <-p.stop:
+			write("\n")
+			return
+		}
 	}
 }
 
-func (p *progress) clear() {
-	if p.to != nil {
-		fmt.Fprint(p.to, clearLine)
-	}
+// end shows the numbers for the last time.
+func (p *progress) end() {
+	close(p.stop)
+	p.shown.Wait()
 }
 
-// progressLine fits into 80 columns.
-func progressLine(now load.Progress) string {
-	if now.Warming {
-		return "warming up"
-	}
-	const width = 20
-	full := int(now.Done * width)
-	return fmt.Sprintf("%s%s %3.0f %%  %s ok/s  p50 %s  p99 %s  %s failed",
-		strings.Repeat("█", full), strings.Repeat("░", width-full), 100*now.Done,
-		chart.Figure(now.Last.PerSecond()), chart.Duration(fromMicros(now.Last.P50)), chart.Duration(fromMicros(now.Last.P99)),
-		chart.Count(now.Failed))
-}
-
-func fromMicros(micros float64) time.Duration {
-	return time.Duration(micros * float64(time.Microsecond))
+func isTerminal(of any) bool {
+	file, isFile := of.(*os.File)
+	return isFile && term.IsTerminal(int(file.Fd()))
 }

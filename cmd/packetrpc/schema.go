@@ -50,6 +50,35 @@ func (t *target) schema(ctx context.Context, server packetrpc.Caller) (*schema.S
 	return nil, callError(err, nil)
 }
 
+// schemaFor returns a schema with the named action or message. That of the Core actions is
+// known without asking.
+func (r *remote) schemaFor(ctx context.Context, name string) (*schema.Schema, error) {
+	if isCore(name) {
+		core, err := coreSchema()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := findDeclared(core, name); err == nil {
+			return core, nil
+		}
+	}
+	return r.schema(ctx, r.client)
+}
+
+// coreSchema returns the Core actions.
+func coreSchema() (*schema.Schema, error) {
+	handlers, comments := new(packetrpc.Handlers), make(schema.Comments)
+	packetrpcv1packetrpc.RegisterCoreServiceHandler(handlers, packetrpcv1packetrpc.UnimplementedCoreServiceHandler{})
+	for method := range handlers.All() {
+		comments.Add(method.Spec.Comments)
+	}
+	files, err := schema.Linked().Files([]string{packetrpcv1packetrpc.CoreServiceName}, comments)
+	if err != nil {
+		return nil, err
+	}
+	return schema.New(files)
+}
+
 // protoSchema returns what the files of --proto declare, or nil where there are none.
 func protoSchema(ctx context.Context, command *cli.Command) (*schema.Schema, error) {
 	files := command.StringSlice("proto")

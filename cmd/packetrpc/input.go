@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/packetrpc/packetrpc/runtime/schema"
+)
+
+// input reads messages, which are one JSON object behind the other.
+type input struct {
+	source  io.Closer
+	decoder *json.Decoder
+	action  *schema.Action
+	types   typeResolver
+	count   int
+}
+
+// openSource opens what an argument says: JSON, "@" and the name of a file, or "-" for the
+// standard input.
+func openSource(argument string, stdin io.Reader) (io.ReadCloser, error) {
+	name, isFile := strings.CutPrefix(argument, "@")
+	switch {
+	case argument == "-":
+		return io.NopCloser(stdin), nil
+	case isFile:
+		return os.Open(name)
+	}
+	return io.NopCloser(strings.NewReader(argument)), nil
+}
+
+// openInput opens the source of an action's requests.
+func openInput(argument string, stdin io.Reader, action *schema.Action, types typeResolver) (*input, error) {
+	source, err := openSource(argument, stdin)
+	if err != nil {
+		return nil, err
+	}
+	return &input{source: source, decoder: json.NewDecoder(source), action: action, types: types}, nil
+}
+
+func (i *input) close() { i.source.Close() }
+
+// next returns the next message, or io.EOF behind the last one.
+func (i *input) next() (proto.Message, error) {
+	var text json.RawMessage
+	if err := i.decoder.Decode(&text); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, io.EOF
+		}
+		return nil, i.refuse(err)
+	}
+	i.count++
+	message := i.action.NewRequest()
+	if err := (protojson.UnmarshalOptions{Resolver: i.types}).Unmarshal(text, message); err != nil {
+		return nil, i.refuse(err)
+	}
+	return message, nil
+}
+
+// only returns the one message that there must be.
+func (i *input) only() (proto.Message, error) {
+	message, err := i.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, i.refuse(errors.New("it is empty"))
+	case err != nil:
+		return nil, err
+	}
+	if i.decoder.More() {
+		return nil, usageErrorf("%s takes one request, and the input goes on behind it", i.action.Spec.Action)
+	}
+	return message, nil
+}
+
+// refuse returns the error of an input that is not the message that it should be, and shows
+// what that is like.
+func (i *input) refuse(err error) error {
+	text := strings.ReplaceAll(err.Error(), "\u00a0", " ") // protojson writes either space, so that nobody compares
+	text = strings.TrimPrefix(text, "proto: ")
+	like, problem := template(i.action.Method.Input(), i.types)
+	if problem != nil {
+		return problem
+	}
+	return usageErrorf("the input is no %s: %s\nwanted is %s", i.action.Spec.Request, text, like)
+}
