@@ -154,7 +154,7 @@ func usageUnlessExit(err error) error {
 	if exit := (*exitError)(nil); errors.As(err, &exit) {
 		return err
 	}
-	return usageErrorf("%w", err)
+	return usageErrorf("%s", packetrpc.AsError(err).Message)
 }
 
 // benchFile is a file that a result is written to; without a path it is none.

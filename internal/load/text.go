@@ -65,11 +65,8 @@ func (r *Result) facts() []fact {
 }
 
 func (t Traffic) text(seconds float64) string {
-	text := fmt.Sprintf("%s messages, %s", chart.Count(t.Messages), chart.Bytes(float64(t.Bytes)))
-	if seconds > 0 {
-		text += fmt.Sprintf(", %s/s", chart.Bytes(float64(t.Bytes)/seconds))
-	}
-	return text
+	return fmt.Sprintf("%s messages (%s/s), %s (%s/s)", chart.Count(t.Messages), chart.Figure(perSecond(t.Messages, seconds)),
+		chart.Bytes(float64(t.Bytes)), chart.Bytes(perSecond(t.Bytes, seconds)))
 }
 
 // A row is a line of the table of latencies.
