@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -57,7 +58,7 @@ func benchFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "metadata", Aliases: []string{"m"}, Usage: "send `KEY=VALUE` beside each request; may be repeated", Value: new(metadata)},
 		&cli.BoolFlag{Name: "retry", Usage: "repeat calls that the server wants to be made later, when it wants them"},
 		&cli.StringFlag{Name: "save", Usage: "write the result to `FILE` as JSON, for `packetrpc bench compare`"},
-		&cli.StringFlag{Name: "report", Usage: "write a page about it to `FILE.html`"},
+		&cli.StringFlag{Name: "report", Usage: "write a page about it to `FILE`.html, or the chart of latencies to FILE.svg"},
 	}
 }
 
@@ -67,7 +68,11 @@ func bench(ctx context.Context, command *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	files := []benchFile{{command.String("save"), writeSaved}, {command.String("report"), (*load.Result).WriteHTML}}
+	report, err := newReport(command.String("report"))
+	if err != nil {
+		return err
+	}
+	files := []benchFile{{command.String("save"), writeSaved}, report}
 	for _, file := range files {
 		if err := file.make(); err != nil {
 			return err
@@ -161,6 +166,17 @@ func usageUnlessExit(err error) error {
 type benchFile struct {
 	path  string
 	write func(*load.Result, io.Writer) error
+}
+
+// newReport returns the file of a report, whose name tells its form.
+func newReport(path string) (benchFile, error) {
+	switch ending := filepath.Ext(path); {
+	case path == "", ending == ".html":
+		return benchFile{path, (*load.Result).WriteHTML}, nil
+	case ending == ".svg":
+		return benchFile{path, (*load.Result).WriteSVG}, nil
+	}
+	return benchFile{}, usageErrorf("--report takes a file whose name ends with .html or .svg, not %q", path)
 }
 
 // make makes the file if there is none, so that a long run does not end with a file that

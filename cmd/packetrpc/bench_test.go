@@ -97,6 +97,8 @@ func TestBenchRefuses(t *testing.T) {
 		{"wrong template", []string{"bench", "Send", `{"text":"{{.M}}"}`}, "", 2, "", "can't evaluate field M"},
 		{"no such file", []string{"bench", "Send", "@none.json"}, "", 1, "", "none.json"},
 		{"below 0", []string{"bench", "Send", "--rate", "-1"}, "", 2, "", "packetrpc: the rate must not be below 0\n"},
+		{"too many", []string{"bench", "Send", "--concurrency", "100001"}, "", 2, "", "packetrpc: the number of callers must not be above 100000\n"},
+		{"no report", []string{"bench", "Send", "--report", "report.pdf"}, "", 2, "", `ends with .html or .svg, not "report.pdf"`},
 		{"no such folder", []string{"bench", "Send", "--save", "no/such/folder.json"}, "", 1, "", "no/such/folder.json"},
 	})
 	if got := run(t, "", "bench", "127.0.0.1:1", "Send"); got.status != 3 {
@@ -215,7 +217,7 @@ func TestBenchInterrupted(t *testing.T) {
 func TestBenchFiles(t *testing.T) {
 	address, _ := serve(t)
 	folder := t.TempDir()
-	saved, report := filepath.Join(folder, "a.json"), filepath.Join(folder, "a.html")
+	saved, report, picture := filepath.Join(folder, "a.json"), filepath.Join(folder, "a.html"), filepath.Join(folder, "a.svg")
 	got := run(t, "", "bench", address, "Send", `{"text":"<b>"}`, "--calls", "60", "--metadata", "key=secret", "--save", saved, "--report", report)
 	if got.status != 0 || got.diagnostics != "" || !strings.HasPrefix(got.out, "chat.v1.ChatService/Send at "+address+"\nclosed loop, 10 callers, 1 connection\n\ncalls     60 ok, 0 failed\n") {
 		t.Errorf("exited with %d, printed\n%s%s", got.status, got.out, got.diagnostics)
@@ -233,6 +235,12 @@ func TestBenchFiles(t *testing.T) {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the report lacks %q", want)
 		}
+	}
+	if got := run(t, "", "bench", address, "Send", `{"text":"a"}`, "--calls", "60", "--report", picture); got.status != 0 {
+		t.Errorf("exited with %d: %s", got.status, got.diagnostics)
+	}
+	if drawn, err := os.ReadFile(picture); err != nil || !bytes.HasPrefix(drawn, []byte("<svg ")) {
+		t.Errorf("the picture is %q, %v", drawn, err)
 	}
 	if strings.Contains(string(page)+string(text), "secret") {
 		t.Error("the value of the metadata is in the files")

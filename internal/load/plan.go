@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/packetrpc/packetrpc/runtime/client"
@@ -76,31 +77,35 @@ type Progress struct {
 // check refuses what makes no sense, and sets defaults.
 func (l *Load) check() error {
 	for _, number := range []struct {
-		name  string
-		value float64
+		name        string
+		value, most float64
 	}{
-		{"number of connections", float64(l.Connections)},
-		{"number of callers", float64(l.Callers)},
-		{"rate", l.Rate},
-		{"number of calls", float64(l.Calls)},
-		{"duration", float64(l.Duration)},
-		{"warm-up", float64(l.Warmup)},
-		{"number of messages", float64(l.Messages)},
-		{"timeout", float64(l.Timeout)},
+		{"number of connections", float64(l.Connections), maxCallers},
+		{"number of callers", float64(l.Callers), maxCallers},
+		{"rate", l.Rate, maxRate},
+		{"number of calls", float64(l.Calls), math.MaxInt64},
+		{"duration", float64(l.Duration), math.MaxInt64},
+		{"warm-up", float64(l.Warmup), math.MaxInt64},
+		{"number of messages", float64(l.Messages), math.MaxInt32},
+		{"timeout", float64(l.Timeout), math.MaxInt64},
 	} {
-		if !(number.value >= 0) {
+		switch {
+		case !(number.value >= 0):
 			return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the %s must not be below 0", number.name)
+		case number.value > number.most:
+			return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the %s must not be above %.0f", number.name, number.most)
 		}
-	}
-	if l.Rate > maxRate {
-		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the rate is at most %g calls per second", float64(maxRate))
 	}
 	l.setDefaults()
 	return nil
 }
 
-// maxRate keeps the times at which calls are due apart.
-const maxRate = 1e9
+const (
+	// maxCallers bounds the memory of a load.
+	maxCallers = 100_000
+	// maxRate keeps the times at which calls are due apart.
+	maxRate = 1e9
+)
 
 func (l *Load) setDefaults() {
 	l.Connections = max(l.Connections, 1)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/packetrpc/packetrpc/internal/chart"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
 //go:embed report.html
@@ -33,6 +34,17 @@ func (r *Result) WriteHTML(to io.Writer) error {
 		Latencies []row
 		Open      bool
 	}{r, r.Began.UTC().Format("2006-01-02 15:04:05 MST"), r.facts(), charts, r.rows(), r.Rate > 0})
+}
+
+// WriteSVG writes the chart of latencies by percentile, or where no call has succeeded of
+// calls over time.
+func (r *Result) WriteSVG(to io.Writer) error {
+	charts := r.charts()
+	if len(charts) == 0 {
+		return packetrpc.Errorf(packetrpc.CodeFailedPrecondition, "no call has ended, so that there is nothing to draw")
+	}
+	_, err := io.WriteString(to, charts[0].SVG())
+	return err
 }
 
 // The measures of the charts, in pixels: small enough that their letters can be read at
