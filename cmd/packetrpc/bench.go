@@ -124,10 +124,11 @@ func newLoad(ctx context.Context, command *cli.Command) (*load.Load, *remote, er
 	if err != nil {
 		return nil, nil, usageErrorf("%w", err)
 	}
+	pushes := client.WithHandlers(load.TakePushes(known))
 	return &load.Load{
 		Action:      action,
 		Requests:    requests,
-		Dial:        func(ctx context.Context) (*client.Client, error) { return r.dial(ctx) },
+		Dial:        func(ctx context.Context) (*client.Client, error) { return r.dial(ctx, pushes) },
 		Connections: command.Int("connections"),
 		Callers:     command.Int("concurrency"),
 		Rate:        command.Float("rate"),

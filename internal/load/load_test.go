@@ -1,10 +1,12 @@
 package load_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	chatv1 "github.com/packetrpc/packetrpc/examples/chat/gen/chat/v1"
+	"github.com/packetrpc/packetrpc/examples/chat/gen/chat/v1/chatv1packetrpc"
 	interopv1 "github.com/packetrpc/packetrpc/internal/interop/gen/interop/v1"
 	"github.com/packetrpc/packetrpc/internal/interop/gen/interop/v1/interopv1packetrpc"
 	"github.com/packetrpc/packetrpc/internal/load"
@@ -518,6 +522,31 @@ func TestNonsense(t *testing.T) {
 		if _, err := l.Run(t.Context()); packetrpc.CodeOf(err) != packetrpc.CodeInvalidArgument {
 			t.Errorf("%+v: %v", l, err)
 		}
+	}
+}
+
+// Pushes are taken, so that nobody is told that they are not.
+func TestTakePushes(t *testing.T) {
+	for _, form := range [][]client.Option{nil, {client.WithJSON()}} {
+		synctest.Test(t, func(t *testing.T) {
+			known := schema.Linked()
+			pushed, err := known.Action(chatv1packetrpc.ChatEventsPostedAction)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			srv := server.New(server.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			conn := packetrpctest.Dial(t, srv, append(form, client.WithHandlers(load.TakePushes(known)))...)
+			for _, peer := range srv.Connections() {
+				if err := peer.CallOneWay(t.Context(), pushed.Spec, &chatv1.PostedRequest{Message: &chatv1.Message{Text: "hello"}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			if log.Len() > 0 || conn.Err() != nil {
+				t.Errorf("%s%v", &log, conn.Err())
+			}
+		})
 	}
 }
 
