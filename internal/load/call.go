@@ -47,12 +47,13 @@ const timerGrain = 2 * time.Millisecond
 
 // begin notes when a call is begun, and from when its latency counts.
 func (c *caller) begin(t ticket) outcome {
+	o := outcome{since: t.due, begun: t.due, late: t.late}
 	if c.Rate == 0 {
-		return outcome{since: t.due, begun: t.due}
+		return o
 	}
-	o := outcome{since: t.due, begun: time.Now()}
-	o.late = t.late || o.begun.Sub(t.due) > timerGrain
-	if !o.late {
+	o.begun = time.Now()
+	o.starved = !t.late && o.begun.Sub(t.due) > timerGrain
+	if !o.late && !o.starved {
 		o.since = o.begun
 	}
 	return o

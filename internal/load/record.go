@@ -18,7 +18,8 @@ type traffic struct {
 // outcome is a call that has ended.
 type outcome struct {
 	since, begun, ended time.Time // the latency counts since the first
-	late                bool
+	late                bool      // all callers were busy when it was due
+	starved             bool      // its caller was free, and woken late
 	retries             int64
 	traffic
 	err error
@@ -39,8 +40,9 @@ type shard struct {
 
 // tally is counted outcomes.
 type tally struct {
-	latency, service      *Latencies // of those that succeeded; service from when they were begun
-	failed, late, retries int64
+	latency, service *Latencies // of those that succeeded; service from when they were begun
+	failed, retries  int64
+	late, starved    int64
 	traffic
 }
 
@@ -51,6 +53,7 @@ func (t *tally) add(other *tally) {
 	t.service.merge(other.service)
 	t.failed += other.failed
 	t.late += other.late
+	t.starved += other.starved
 	t.retries += other.retries
 	t.sent.add(other.sent)
 	t.received.add(other.received)
@@ -81,8 +84,11 @@ func (r *recorder) record(caller int, o *outcome) {
 	s := r.shards[caller%len(r.shards)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o.late {
+	switch {
+	case o.late:
 		s.late++
+	case o.starved:
+		s.starved++
 	}
 	s.retries += o.retries
 	s.sent.add(o.sent)

@@ -40,10 +40,12 @@ type Result struct {
 	OK         int64 `json:"ok"`
 	Failed     int64 `json:"failed"`
 	Unfinished int64 `json:"unfinished"`
-	// Late is how many calls of an open loop were begun after they were due, because all
-	// callers were busy or this machine was. Unsent is how many were due and never begun.
-	Late   int64 `json:"late"`
-	Unsent int64 `json:"unsent"`
+	// Late is how many calls of an open loop were due while all callers were busy, and
+	// begun afterwards. Starved is how many were begun late although callers were free,
+	// because this machine was busy. Unsent is how many were due and never begun.
+	Late    int64 `json:"late"`
+	Starved int64 `json:"starved"`
+	Unsent  int64 `json:"unsent"`
 	// Retries is how often calls were repeated because of Retry.
 	Retries int64 `json:"retries"`
 
@@ -53,7 +55,7 @@ type Result struct {
 	Received  Traffic `json:"received"`
 
 	// Latency is that of the calls that succeeded. It counts from when they were begun,
-	// and of late ones from when they were due. Service counts from when they were begun.
+	// and of late and starved ones from when they were due. Service counts from when they were begun.
 	Latency *Latencies `json:"latency_us"`
 	Service *Latencies `json:"service_us"`
 	// Series is how the load went over time.

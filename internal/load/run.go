@@ -319,6 +319,7 @@ func (r *run) result(callers []*caller) *Result {
 		Failed:      total.failed,
 		Unfinished:  r.unfinished.Load(),
 		Late:        total.late,
+		Starved:     total.starved,
 		Retries:     total.retries,
 		Sent:        total.sent,
 		Received:    total.received,

@@ -56,7 +56,10 @@ func (r *Result) facts() []fact {
 		facts = append(facts, fact{"not sent", fmt.Sprintf("%s calls were due, but all %d callers were busy until the end", chart.Count(r.Unsent), r.Callers)})
 	}
 	if r.Late > 0 {
-		facts = append(facts, fact{"late", fmt.Sprintf("%s calls, since all %d callers were busy or this machine was; their latency counts from when they were due", chart.Count(r.Late), r.Callers)})
+		facts = append(facts, fact{"late", fmt.Sprintf("%s calls were due while all %d callers were busy; latency counts from then", chart.Count(r.Late), r.Callers)})
+	}
+	if r.Starved > 0 {
+		facts = append(facts, fact{"starved", fmt.Sprintf("%s calls began late because this machine was busy; latency counts from when they were due", chart.Count(r.Starved))})
 	}
 	if r.Retries > 0 {
 		facts = append(facts, fact{"retries", chart.Count(r.Retries)})
