@@ -18,7 +18,8 @@ type caller struct {
 	ctx     context.Context // of its own, as all callers would wait for one another's lock
 	timer   *time.Timer
 	reply   *reply
-	lastEnd time.Time // of the calls that count
+	ended   time.Time // the last call
+	lastEnd time.Time // the last one that counts
 }
 
 // repeat makes calls until no more are begun or the connection has ended.
@@ -31,6 +32,7 @@ func (c *caller) repeat() {
 		o := c.begin(t)
 		c.call(t.number, &o)
 		o.ended = time.Now()
+		c.ended = o.ended
 		if t.counts {
 			c.account(&o)
 		}

@@ -28,6 +28,7 @@ type outcome struct {
 // recorder gathers outcomes. Callers share a few shards of it, since a histogram for
 // each of thousands would fill the caches, and one for all would be waited for.
 type recorder struct {
+	open   bool
 	shards []*shard
 	failures
 }
@@ -40,17 +41,24 @@ type shard struct {
 
 // tally is counted outcomes.
 type tally struct {
-	latency, service *Latencies // of those that succeeded; service from when they were begun
+	latency, service *Latencies // of those that succeeded; service is nil in a closed loop
 	failed, retries  int64
 	late, starved    int64
 	traffic
 }
 
-func newTally() tally { return tally{latency: newLatencies(), service: newLatencies()} }
+func newTally(open bool) tally {
+	if !open {
+		return tally{latency: newLatencies()}
+	}
+	return tally{latency: newLatencies(), service: newLatencies()}
+}
 
 func (t *tally) add(other *tally) {
 	t.latency.merge(other.latency)
-	t.service.merge(other.service)
+	if t.service != nil {
+		t.service.merge(other.service)
+	}
 	t.failed += other.failed
 	t.late += other.late
 	t.starved += other.starved
@@ -61,17 +69,19 @@ func (t *tally) add(other *tally) {
 
 func (t *tally) reset() {
 	t.latency.counts.Reset()
-	t.service.counts.Reset()
+	if t.service != nil {
+		t.service.counts.Reset()
+	}
 	*t = tally{latency: t.latency, service: t.service}
 }
 
 // empty reports whether no call has ended.
 func (t *tally) empty() bool { return t.latency.Count()+t.failed == 0 }
 
-func newRecorder(callers int) *recorder {
-	r := &recorder{shards: make([]*shard, min(callers, 4*runtime.GOMAXPROCS(0)))}
+func newRecorder(callers int, open bool) *recorder {
+	r := &recorder{open: open, shards: make([]*shard, min(callers, 4*runtime.GOMAXPROCS(0)))}
 	for i := range r.shards {
-		r.shards[i] = &shard{tally: newTally()}
+		r.shards[i] = &shard{tally: newTally(open)}
 	}
 	return r
 }
@@ -98,12 +108,14 @@ func (r *recorder) record(caller int, o *outcome) {
 		return
 	}
 	s.latency.record(o.ended.Sub(o.since))
-	s.service.record(o.ended.Sub(o.begun))
+	if s.service != nil {
+		s.service.record(o.ended.Sub(o.begun))
+	}
 }
 
 // collect returns what has been recorded since it was last called.
 func (r *recorder) collect() tally {
-	sum := newTally()
+	sum := newTally(r.open)
 	for _, s := range r.shards {
 		s.mu.Lock()
 		sum.add(&s.tally)

@@ -32,8 +32,7 @@ func (r *Result) WriteHTML(to io.Writer) error {
 		Facts     []fact
 		Charts    []template.HTML
 		Latencies []row
-		Open      bool
-	}{r, r.Began.UTC().Format("2006-01-02 15:04:05 MST"), r.facts(), charts, r.rows(), r.Rate > 0})
+	}{r, r.Began.UTC().Format("2006-01-02 15:04:05 MST"), r.facts(), charts, r.rows()})
 }
 
 // WriteSVG writes the chart of latencies by percentile, or where no call has succeeded of
@@ -70,19 +69,21 @@ func (r *Result) charts() []chart.Lines {
 // are spread as their distance from 100.
 func (r *Result) distributionChart() chart.Lines {
 	c := chart.Lines{Title: "Latency by percentile", Width: chartWidth, Height: chartHeight}
-	decades := math.Min(math.Max(math.Ceil(math.Log10(float64(r.OK))), 1), 5)
+	decades := math.Min(math.Max(math.Floor(math.Log10(float64(r.OK))), 1), 5)
 	c.X = chart.Axis{Name: "percentile of calls", Log: true, Low: 1, High: math.Pow(10, decades), Ticks: []chart.Tick{{At: 1, Label: "0"}, {At: 2, Label: "50"}}}
 	for decade := 10.0; decade <= c.X.High; decade *= 10 {
 		c.X.Ticks = append(c.X.Ticks, chart.Tick{At: decade, Label: strconv.FormatFloat(100-100/decade, 'f', -1, 64)})
 	}
-	c.Y = latencyAxis(math.Min(micros(r.Latency.Min()), micros(r.Service.Min())), micros(r.Latency.Max()))
+	least := micros(r.Latency.Min())
 	c.Lines = []chart.Line{r.Latency.line(latencyHead, c.X.High)}
 	c.Lines[0].Colour = chart.Blue
-	if r.Rate > 0 {
+	if r.Service != nil {
+		least = math.Min(least, micros(r.Service.Min()))
 		service := r.Service.line(serviceHead, c.X.High)
 		service.Colour, service.Dashed = chart.Slate, true
 		c.Lines = append(c.Lines, service)
 	}
+	c.Y = latencyAxis(least, micros(r.Latency.Max()))
 	return c
 }
 

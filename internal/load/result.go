@@ -55,9 +55,10 @@ type Result struct {
 	Received  Traffic `json:"received"`
 
 	// Latency is that of the calls that succeeded. It counts from when they were begun,
-	// and of late and starved ones from when they were due. Service counts from when they were begun.
+	// and of late and starved ones from when they were due. Service counts from when they
+	// were begun; it is nil in a closed loop, where it would be the same.
 	Latency *Latencies `json:"latency_us"`
-	Service *Latencies `json:"service_us"`
+	Service *Latencies `json:"service_us,omitempty"`
 	// Series is how the load went over time.
 	Series []Interval `json:"series"`
 	Errors []Failure  `json:"errors,omitempty"`
@@ -118,7 +119,7 @@ func ParseResult(text []byte) (*Result, error) {
 	switch {
 	case err != nil:
 		return nil, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "no result of a load: %w", err)
-	case r.Version == 0 || r.Latency == nil || r.Service == nil:
+	case r.Version == 0 || r.Latency == nil || r.Rate > 0 && r.Service == nil:
 		return nil, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "no result of a load: there is no version, or there are no latencies")
 	case r.Version != resultVersion:
 		return nil, packetrpc.Errorf(packetrpc.CodeInvalidArgument, "the result has version %d; this program reads version %d", r.Version, resultVersion)

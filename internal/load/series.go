@@ -14,8 +14,8 @@ type series struct {
 	from, until time.Time
 }
 
-func newSeries(began time.Time, every time.Duration) series {
-	return series{every: every, began: began, until: began, total: newTally()}
+func newSeries(began time.Time, every time.Duration, open bool) series {
+	return series{every: every, began: began, until: began, total: newTally(open)}
 }
 
 // add adds an interval that begins where the last one has ended.

@@ -72,7 +72,7 @@ func (t Traffic) text(seconds float64) string {
 		chart.Bytes(float64(t.Bytes)), chart.Bytes(perSecond(t.Bytes, seconds)))
 }
 
-// A row is a line of the table of latencies.
+// A row is a line of the table of latencies. Service is 0 in a closed loop.
 type row struct {
 	Name             string
 	Latency, Service time.Duration
@@ -80,11 +80,18 @@ type row struct {
 
 // rows returns the table of latencies.
 func (r *Result) rows() []row {
-	rows := []row{{"mean", r.Latency.Mean(), r.Service.Mean()}, {"least", r.Latency.Min(), r.Service.Min()}}
+	rows := []row{r.row("mean", (*Latencies).Mean), r.row("least", (*Latencies).Min)}
 	for _, p := range percentiles {
-		rows = append(rows, row{p.name, r.Latency.Percentile(p.percent), r.Service.Percentile(p.percent)})
+		rows = append(rows, r.row(p.name, func(l *Latencies) time.Duration { return l.Percentile(p.percent) }))
 	}
-	return append(rows, row{"most", r.Latency.Max(), r.Service.Max()})
+	return append(rows, r.row("most", (*Latencies).Max))
+}
+
+func (r *Result) row(name string, of func(*Latencies) time.Duration) row {
+	if r.Service == nil {
+		return row{Name: name, Latency: of(r.Latency)}
+	}
+	return row{name, of(r.Latency), of(r.Service)}
 }
 
 // The heads of the columns of that table. A closed loop has the first one only.
@@ -96,14 +103,14 @@ const (
 func (r *Result) writeLatencies(b *strings.Builder) {
 	b.WriteString("\n")
 	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', tabwriter.AlignRight)
-	if r.Rate > 0 {
+	if r.Service != nil {
 		fmt.Fprintf(table, "\t%s\t%s\t\n", latencyHead, serviceHead)
 	} else {
 		fmt.Fprintf(table, "\t%s\t\n", latencyHead)
 	}
 	for _, row := range r.rows() {
 		fmt.Fprintf(table, "%s\t%s\t", row.Name, chart.Duration(row.Latency))
-		if r.Rate > 0 {
+		if r.Service != nil {
 			fmt.Fprintf(table, "%s\t", chart.Duration(row.Service))
 		}
 		fmt.Fprintln(table)
