@@ -29,11 +29,12 @@ func newCallCommand() *cli.Command {
 			"   echo '{\"text\":\"hello\"}' | packetrpc call Talk",
 		ArgsUsage: "[ADDR] ACTION [JSON|@FILE|-]",
 		Flags: slices.Concat([]cli.Flag{
-			&cli.GenericFlag{Name: "metadata", Aliases: []string{"m"}, Usage: "send `KEY=VALUE` beside the request; may be repeated", Value: new(metadata)},
-			&cli.DurationFlag{Name: "deadline", Usage: "for how long the call may take; otherwise what its .proto file says"},
+			&cli.GenericFlag{Name: "metadata", Aliases: []string{"m"}, Usage: "send `KEY=VALUE` beside the request, may be repeated", Value: new(metadata)},
+			&cli.DurationFlag{Name: "deadline", Usage: "give the call up after `DURATION`; otherwise its .proto file may say when", HideDefault: true},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print the metadata of the reply to the standard error"},
 		}, connectFlags(), schemaFlags()),
-		Action: callAction,
+		Action:        callAction,
+		ShellComplete: complete(completeActions),
 	}
 }
 

@@ -47,7 +47,7 @@ func connectFlags() []cli.Flag {
 		&cli.StringFlag{Name: "tls-ca", Usage: "the same, of the CA in `FILE`"},
 		&cli.StringFlag{Name: "seal-to", Usage: "do not encrypt, but seal the password and what is sealed to `KEY`"},
 		&cli.BoolFlag{Name: "json-form", Usage: "write packets as JSON"},
-		&cli.DurationFlag{Name: "timeout", Usage: "for how long to try to connect, and to learn what there is to call", Value: defaultTimeout},
+		&cli.DurationFlag{Name: "timeout", Usage: "try for `DURATION` to connect, and to learn what there is to call", Value: defaultTimeout},
 	}
 	for _, flag := range flags {
 		place(flag, "HOW TO CONNECT")

@@ -1,13 +1,21 @@
 package main_test
 
 import (
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/packetrpc/packetrpc/runtime/seal"
 	"github.com/packetrpc/packetrpc/runtime/server"
@@ -126,16 +134,55 @@ func TestConnectSealed(t *testing.T) {
 
 func TestConnectByCertificate(t *testing.T) {
 	k := newKeys(t)
-	certificate, err := seal.Certificate(k.server)
+	about := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, about, about, &k.server.PublicKey, k.server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})))
-	srv := server.New(server.WithTLS(&tls.Config{Certificates: []tls.Certificate{certificate}}))
-	check(t, listen(t, srv, "tcp", "127.0.0.1:0"), []step{
-		{"an unknown CA", []string{"health", "--tls"}, "", 3, "", "x509: "},
-		{"another name", []string{"health", "--tls-ca", k.at("ca.pem")}, "", 3, "", "x509: "},
+	k.write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	certificate := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: k.server}
+	address := listen(t, server.New(server.WithTLS(&tls.Config{Certificates: []tls.Certificate{certificate}})), "tcp", "127.0.0.1:0")
+	check(t, address, []step{
+		{"of the CA", []string{"health", "--tls-ca", k.at("ca.pem")}, "", 0, ready, ""},
+		{"of an unknown CA", []string{"health", "--tls"}, "", 3, "", "x509: "},
 	})
+	_, port, _ := net.SplitHostPort(address)
+	check(t, "localhost:"+port, []step{
+		{"of another name", []string{"health", "--tls-ca", k.at("ca.pem")}, "", 3, "", "x509: "},
+	})
+}
+
+// What is said about an unknown host makes it known.
+func TestConnectToAKnownHost(t *testing.T) {
+	k := newKeys(t)
+	address := listen(t, server.New(server.WithKey(k.server)), "tcp", "127.0.0.1:0")
+	got := run(t, "", "health", address, "--known-hosts", k.at("known"))
+	line := regexp.MustCompile(`\[127\.0\.0\.1\]:\d+ ssh-rsa [A-Za-z0-9+/=]+`).FindString(got.diagnostics)
+	if got.status != 3 || line == "" {
+		t.Fatalf("got %+v", got)
+	}
+	k.write(t, "known", line+"\n")
+	check(t, address, []step{{"known", []string{"health", "--known-hosts", k.at("known")}, "", 0, ready, ""}})
+}
+
+func TestConnectAsksForThePassword(t *testing.T) {
+	script, err := exec.LookPath("script")
+	if err != nil {
+		t.Skip("script is not installed, which makes a terminal")
+	}
+	k := newKeys(t)
+	address := listen(t, server.New(server.WithAuthenticator(k.authenticator(t))), "tcp", "127.0.0.1:0")
+	for password, want := range map[string]string{"secret": "ready", "wrong": "unauthenticated"} {
+		command := exec.CommandContext(t.Context(), script, "-qec", fmt.Sprintf("'%s' health %s --user bob --password-prompt", program, address), os.DevNull)
+		command.Stdin = strings.NewReader(password + "\n")
+		output, _ := command.CombinedOutput()
+		if text := string(output); !strings.Contains(text, "Password: ") || !strings.Contains(text, want) {
+			t.Errorf("with %q: got %q, want %q", password, text, want)
+		}
+	}
 }
 
 func TestConnectByUnixSocket(t *testing.T) {

@@ -21,9 +21,10 @@ func newDescribeCommand() *cli.Command {
 		Usage: "show how actions, services, messages and enums are declared",
 		Description: connectHelp + "\n\nNAME is the name of an action, service, message or enum, or the end of it. Without, all\n" +
 			"services are shown. With --proto no server is asked.",
-		ArgsUsage: "[ADDR] [NAME]",
-		Flags:     append(connectFlags(), schemaFlags()...),
-		Action:    describe,
+		ArgsUsage:     "[ADDR] [NAME]",
+		Flags:         append(connectFlags(), schemaFlags()...),
+		Action:        describe,
+		ShellComplete: complete(completeNames),
 	}
 }
 

@@ -14,12 +14,13 @@ import (
 // newHealthCommand returns the command that asks whether a server is ready.
 func newHealthCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "health",
-		Usage:       "ask whether a server, or one of its services, is ready to be called",
-		Description: connectHelp + "\n\nThe program exits with 0 if it is ready, and with 1 if it is not.",
-		ArgsUsage:   "[ADDR] [SERVICE]",
-		Flags:       connectFlags(),
-		Action:      shortly(0, 1, askHealth),
+		Name:          "health",
+		Usage:         "ask whether a server, or one of its services, is ready to be called",
+		Description:   connectHelp + "\n\nThe program exits with 0 if it is ready, and with 1 if it is not.",
+		ArgsUsage:     "[ADDR] [SERVICE]",
+		Flags:         connectFlags(),
+		Action:        shortly(0, 1, askHealth),
+		ShellComplete: complete(completeServices),
 	}
 }
 

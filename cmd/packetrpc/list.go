@@ -23,7 +23,8 @@ func newListCommand() *cli.Command {
 		Flags: append(append([]cli.Flag{
 			&cli.BoolFlag{Name: "pushes", Usage: "list the one-way actions that `packetrpc send` and `broadcast` can push"},
 		}, connectFlags()...), schemaFlags()...),
-		Action: shortly(0, 1, list),
+		Action:        shortly(0, 1, list),
+		ShellComplete: complete(completeServices),
 	}
 }
 

@@ -15,7 +15,7 @@ func main() {
 	defer stop()
 	context.AfterFunc(ctx, stop) // so that a second interrupt ends the program at once
 	command := newCommand()
-	err := command.Run(ctx, os.Args)
+	err := command.Run(ctx, joinWords(os.Args))
 	if err != nil {
 		newOutput(command).Error(err)
 	}
@@ -30,6 +30,11 @@ func newCommand() *cli.Command {
 		Description: "Every command has --json, which prints an object in a line for each thing, and\nerrors as objects to the standard error.\n\n" + exitCodes,
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "write for programs: JSON, a line for each thing"}},
 		Action:      overview,
+
+		ExitErrHandler:                  func(context.Context, *cli.Command, error) {}, // main prints errors and exits
+		EnableShellCompletion:           true,
+		ConfigureShellCompletionCommand: configureCompletion,
+
 		Commands: []*cli.Command{
 			newBenchCommand(),
 			newBroadcastCommand(),
@@ -41,6 +46,7 @@ func newCommand() *cli.Command {
 			newHealthCommand(),
 			newKeygenCommand(),
 			newListCommand(),
+			newNewCommand(),
 			newPingCommand(),
 			newSendCommand(),
 			newUsersCommand(),

@@ -82,6 +82,9 @@ func exitStatus(err error) int {
 	case errors.As(err, &exit):
 		return exit.status
 	}
+	if _, unknown := err.(cli.ExitCoder); unknown { // the library has refused help for a command that there is not
+		return exitUsage
+	}
 	return exitFailed
 }
 

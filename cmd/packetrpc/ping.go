@@ -20,8 +20,8 @@ func newPingCommand() *cli.Command {
 		Description: connectHelp + "\n\nIt ends after --count calls, or when it is interrupted. A call without an answer within\n--timeout has failed.",
 		ArgsUsage:   "[ADDR]",
 		Flags: append([]cli.Flag{
-			&cli.IntFlag{Name: "count", Aliases: []string{"c"}, Usage: "call `N` times; 0 is until it is interrupted"},
-			&cli.DurationFlag{Name: "interval", Aliases: []string{"i"}, Usage: "from one call to the next", Value: time.Second},
+			&cli.IntFlag{Name: "count", Aliases: []string{"c"}, Usage: "call `N` times", HideDefault: true},
+			&cli.DurationFlag{Name: "interval", Aliases: []string{"i"}, Usage: "call every `DURATION`", Value: time.Second},
 		}, connectFlags()...),
 		Action: ping,
 	}
@@ -110,14 +110,22 @@ func (p *pinger) add(took time.Duration) {
 func (p *pinger) print(took time.Duration, err error) {
 	switch {
 	case p.out.JSON && err != nil:
-		p.out.Object(map[string]any{"number": p.sent, "error": newFailure(err)})
+		failed := newFailure(err)
+		p.out.Object(pinged{Number: p.sent, Error: &failed})
 	case p.out.JSON:
-		p.out.Object(map[string]any{"number": p.sent, "ms": milliseconds(took)})
+		p.out.Object(pinged{Number: p.sent, Milliseconds: milliseconds(took)})
 	case err != nil:
 		fmt.Fprintf(p.out, "%d: %v\n", p.sent, err)
 	default:
 		fmt.Fprintf(p.out, "%d: answer from %s after %.3f ms\n", p.sent, p.address, milliseconds(took))
 	}
+}
+
+// pinged is a line of the output of ping.
+type pinged struct {
+	Number       int      `json:"number"`
+	Milliseconds float64  `json:"ms,omitempty"`
+	Error        *failure `json:"error,omitempty"`
 }
 
 // summarize prints what all calls came to.

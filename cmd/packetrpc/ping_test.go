@@ -22,8 +22,8 @@ func TestPing(t *testing.T) {
 2 calls, 2 answers
 round trip: least ` + numbers + `, mean ` + numbers + `, most ` + numbers + `, standard deviation ` + numbers + ` ms
 $`},
-		"for programs": {[]string{"--json"}, `^{"ms":` + numbers + `,"number":1}
-{"ms":` + numbers + `,"number":2}
+		"for programs": {[]string{"--json"}, `^{"number":1,"ms":` + numbers + `}
+{"number":2,"ms":` + numbers + `}
 {"sent":2,"received":2,"min_ms":` + numbers + `,"mean_ms":` + numbers + `,"max_ms":` + numbers + `,"stddev_ms":` + numbers + `}
 $`},
 	} {

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = time.Minute
+const patience = 4 * time.Minute
 
 // program is the built command; TestMain makes it.
 var program string

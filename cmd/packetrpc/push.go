@@ -23,36 +23,39 @@ const pushHelp = "ACTION is a one-way action that clients handle, or the end of 
 // newSendCommand returns the command that pushes to one client.
 func newSendCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "send",
-		Usage:       "push a one-way action to the client with the public id ID",
-		Description: connectHelp + "\n\n" + pushHelp,
-		ArgsUsage:   "[ADDR] ID ACTION [JSON|@FILE|-]",
-		Flags:       append(connectFlags(), schemaFlags()...),
-		Action:      shortly(2, 3, send),
+		Name:          "send",
+		Usage:         "push a one-way action to the client with the public id ID",
+		Description:   connectHelp + "\n\n" + pushHelp,
+		ArgsUsage:     "[ADDR] ID ACTION [JSON|@FILE|-]",
+		Flags:         append(connectFlags(), schemaFlags()...),
+		Action:        shortly(2, 3, send),
+		ShellComplete: complete(completeClients, completePushes),
 	}
 }
 
 // newBroadcastCommand returns the command that pushes to many clients.
 func newBroadcastCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "broadcast",
-		Usage:       "push a one-way action to all clients, or to a group of them",
-		Description: connectHelp + "\n\n" + pushHelp + " The client that this command is itself counts with the others.",
-		ArgsUsage:   "[ADDR] ACTION [JSON|@FILE|-]",
-		Flags:       slices.Concat([]cli.Flag{&cli.StringFlag{Name: "group", Usage: "push only to the members of `GROUP`"}}, connectFlags(), schemaFlags()),
-		Action:      shortly(1, 2, broadcast),
+		Name:          "broadcast",
+		Usage:         "push a one-way action to all clients, or to a group of them",
+		Description:   connectHelp + "\n\n" + pushHelp + " The client that this command is itself counts with the others.",
+		ArgsUsage:     "[ADDR] ACTION [JSON|@FILE|-]",
+		Flags:         slices.Concat([]cli.Flag{&cli.StringFlag{Name: "group", Usage: "push only to the members of `GROUP`"}}, connectFlags(), schemaFlags()),
+		Action:        shortly(1, 2, broadcast),
+		ShellComplete: complete(completePushes),
 	}
 }
 
 // newDisconnectCommand returns the command that ends a client's connection.
 func newDisconnectCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "disconnect",
-		Usage:       "end the connection of the client with the public id ID",
-		Description: connectHelp + "\n\nThe client is told the reason. The server demands the role admin.",
-		ArgsUsage:   "[ADDR] ID [REASON]",
-		Flags:       connectFlags(),
-		Action:      shortly(1, 2, disconnect),
+		Name:          "disconnect",
+		Usage:         "end the connection of the client with the public id ID",
+		Description:   connectHelp + "\n\nThe client is told the reason. The server demands the role admin.",
+		ArgsUsage:     "[ADDR] ID [REASON]",
+		Flags:         connectFlags(),
+		Action:        shortly(1, 2, disconnect),
+		ShellComplete: complete(completeClients),
 	}
 }
 

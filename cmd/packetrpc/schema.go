@@ -24,8 +24,8 @@ import (
 // tell it.
 func schemaFlags() []cli.Flag {
 	flags := []cli.Flag{
-		&cli.StringSliceFlag{Name: "proto", Usage: "do not ask the server what there is to call, but read `FILE`, a .proto file; may be repeated"},
-		&cli.StringSliceFlag{Name: "proto-path", Usage: "look for what .proto files import in `FOLDER`; may be repeated; otherwise it is those of the files"},
+		&cli.StringSliceFlag{Name: "proto", Usage: "do not ask the server what there is to call, but read `FILE`, a .proto file"},
+		&cli.StringSliceFlag{Name: "proto-path", Usage: "look for what .proto files import in `FOLDER`; otherwise in those of the files"},
 	}
 	for _, flag := range flags {
 		place(flag, "WHAT THERE IS TO CALL")
@@ -85,26 +85,27 @@ func protoSchema(ctx context.Context, command *cli.Command) (*schema.Schema, err
 	if len(files) == 0 {
 		return nil, nil
 	}
-	return compile(ctx, files, command.StringSlice("proto-path"))
+	names, folders := importNames(files, command.StringSlice("proto-path"))
+	compiled, err := compile(ctx, names, folders)
+	if err != nil {
+		return nil, usageErrorf("--proto: %w", err)
+	}
+	return schema.New(compiled)
 }
 
-// compile returns the schema of .proto files.
-func compile(ctx context.Context, files, folders []string) (*schema.Schema, error) {
-	names, folders := importNames(files, folders)
-	own := &protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(map[string]string{api.OptionsPath: string(api.Options)})}
+// compile compiles .proto files, which are named as others import them, and returns them
+// and what they import, each behind what it imports.
+func compile(ctx context.Context, names, folders []string) ([]*descriptorpb.FileDescriptorProto, error) {
+	options := &protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(map[string]string{api.OptionsPath: string(api.Options)})}
 	compiler := protocompile.Compiler{
-		Resolver:       protocompile.WithStandardImports(protocompile.CompositeResolver{&protocompile.SourceResolver{ImportPaths: folders}, own}),
+		Resolver:       protocompile.WithStandardImports(protocompile.CompositeResolver{&protocompile.SourceResolver{ImportPaths: folders}, options}),
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
 	compiled, err := compiler.Compile(ctx, names...)
 	if err != nil {
-		return nil, usageErrorf("--proto: %w", err)
-	}
-	described, err := describeFiles(compiled)
-	if err != nil {
 		return nil, err
 	}
-	return schema.New(described)
+	return describeFiles(compiled)
 }
 
 // importNames returns files by the names that others import them by, and the folders to
