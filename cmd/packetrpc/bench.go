@@ -31,9 +31,10 @@ func newBenchCommand() *cli.Command {
 			"With it, calls are due at that rate whatever becomes of the ones before, and latencies count\n" +
 			"from when a call was due. Interrupt it to end it early, twice to end it at once.\n" +
 			"docs/bench.md says more.\n\n" + connectHelp,
-		ArgsUsage: "[ADDR] ACTION [JSON|@FILE|-]",
-		Flags:     slices.Concat(benchFlags(), connectFlags(), schemaFlags()),
-		Action:    bench,
+		ArgsUsage:     "[ADDR] ACTION [JSON|@FILE|-]",
+		Flags:         slices.Concat(benchFlags(), connectFlags(), schemaFlags()),
+		Action:        bench,
+		ShellComplete: complete(completeActions),
 		Commands: []*cli.Command{{
 			Name:  "compare",
 			Usage: "compare two runs that were saved with --save",
