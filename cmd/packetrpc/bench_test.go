@@ -10,12 +10,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	chatv1 "github.com/packetrpc/packetrpc/examples/chat/gen/chat/v1"
 	"github.com/packetrpc/packetrpc/examples/chat/gen/chat/v1/chatv1packetrpc"
 	"github.com/packetrpc/packetrpc/internal/load"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/server"
 )
 
@@ -211,6 +213,37 @@ func TestBenchInterrupted(t *testing.T) {
 	r := parseBench(t, ran{out.String(), diagnostics.String(), 0})
 	if r.Ended != load.EndedInterrupted || r.OK < 40 || r.Failed != 0 {
 		t.Errorf("got %s", &out)
+	}
+}
+
+// The first interrupt has nothing to end while the program waits for its input. One more
+// ends the program.
+func TestBenchInterruptedTwice(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no signals on Windows")
+	}
+	connected := make(chan struct{}, 1)
+	address, _ := serve(t, server.WithConnected(func(packetrpc.Peer) { connected <- struct{}{} }))
+	command := newProcess(t, nil, "bench", address, "Send", "-")
+	if _, err := command.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-connected
+	exited := make(chan error, 1)
+	go func() { exited <- command.Wait() }()
+	for {
+		select {
+		case err := <-exited:
+			if err == nil || err.Error() != "signal: interrupt" {
+				t.Errorf("it ended with %v", err)
+			}
+			return
+		case <-time.After(10 * time.Millisecond):
+			command.Process.Signal(os.Interrupt)
+		}
 	}
 }
 

@@ -285,6 +285,14 @@ func TestEnds(t *testing.T) {
 			}
 		})
 	})
+	t.Run("the time, at a rate next to nothing", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := run(t, &service{}, aimed(t, load.Load{Rate: 1e-12, Calls: 10, Duration: time.Second}, unary, ""))
+			if r.OK != 1 || r.Unsent != 0 || r.Ended != load.EndedTime || r.Elapsed != 1 {
+				t.Errorf("got %+v", r)
+			}
+		})
+	})
 	t.Run("the context", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			srv := server.New()

@@ -84,8 +84,9 @@ type run struct {
 	calling context.Context
 	cut     context.CancelCauseFunc
 
-	numbers    atomic.Int64 // of calls that have been given out
-	counted    atomic.Int64 // of those, how many count against the limit of calls
+	first      int64        // the number of the first call of an open loop that counts
+	numbers    atomic.Int64 // how many have been given out
+	counted    atomic.Int64 // how many calls of a closed loop have been allowed
 	unfinished atomic.Int64
 	lost       atomic.Int64 // callers whose connections have ended
 }
@@ -97,16 +98,24 @@ func newRun(ctx context.Context, l *Load, conns []*client.Client) *run {
 	}
 	r := &run{Load: l, spec: &spec, conns: conns, recorder: newRecorder(l.Callers, l.Rate > 0), stop: make(chan struct{})}
 	r.calling, r.cut = context.WithCancelCause(context.WithoutCancel(ctx))
-	r.start = time.Now()
-	if l.Rate > 0 {
-		r.start = r.start.Add(headStart)
-	}
-	r.counting = r.start.Add(l.Warmup)
-	if l.Duration > 0 {
-		r.end = r.counting.Add(l.Duration)
-	}
+	r.schedule()
 	r.series = newSeries(r.counting, l.interval(), l.Rate > 0)
 	return r
+}
+
+// schedule sets the times of the load.
+func (r *run) schedule() {
+	r.start = time.Now()
+	if r.Rate > 0 {
+		r.start = r.start.Add(headStart)
+	}
+	r.counting = r.start.Add(r.Warmup)
+	if r.Duration > 0 {
+		r.end = r.counting.Add(r.Duration)
+	}
+	if r.Rate > 0 {
+		r.first = r.dueBefore(r.counting)
+	}
 }
 
 // conduct has the callers call, watches the time, and gathers what they record.
@@ -176,7 +185,7 @@ func (r *run) settle() {
 	case r.ended != "":
 	case r.lost.Load() == int64(r.Callers):
 		r.ended, r.stoppedAt = EndedConnections, time.Now()
-	case r.Calls > 0 && r.counted.Load() >= r.Calls:
+	case r.Rate == 0 || r.end.IsZero() || r.Calls > 0 && r.due(r.first+r.Calls-1).Before(r.end):
 		r.ended = EndedCalls
 	default: // the last call of an open loop ends before the time does
 		r.ended, r.stoppedAt = EndedTime, r.end
@@ -204,15 +213,16 @@ func (c *caller) next() (ticket, bool) {
 		t.due = c.ended // the clock need not be looked at twice
 	}
 	t.counts = !t.due.Before(c.counting)
-	if !c.end.IsZero() && !t.due.Before(c.end) || t.counts && !c.allowed() {
+	if !c.end.IsZero() && !t.due.Before(c.end) || t.counts && !c.allowed(t) {
 		return ticket{}, false
 	}
 	return t, t.late || c.Rate == 0 || c.await(t.due)
 }
 
-// due returns when a call of an open loop is due.
+// due returns when a call of an open loop is due, in a century at the latest.
 func (r *run) due(number int64) time.Time {
-	return r.start.Add(time.Duration(float64(number) / r.Rate * float64(time.Second)))
+	const century = 100 * 365 * 24 * time.Hour
+	return r.start.Add(time.Duration(min(float64(number)/r.Rate*float64(time.Second), float64(century))))
 }
 
 // dueBefore returns how many calls of an open loop are due before a moment.
@@ -227,8 +237,16 @@ func (r *run) dueBefore(moment time.Time) int64 {
 	return n
 }
 
-// allowed holds calls to the limit of their number.
-func (r *run) allowed() bool { return r.Calls == 0 || r.counted.Add(1) <= r.Calls }
+// allowed holds calls that count to the limit of their number.
+func (r *run) allowed(t ticket) bool {
+	switch {
+	case r.Calls == 0:
+		return true
+	case r.Rate > 0: // callers may come by here in another order than that of their numbers
+		return t.number < r.first+r.Calls
+	}
+	return r.counted.Add(1) <= r.Calls
+}
 
 // await waits until a call is due. When the load is halted earlier, it reports false.
 func (c *caller) await(due time.Time) bool {
@@ -276,12 +294,13 @@ func (r *run) observe() {
 
 func (r *run) progress(now time.Time) Progress {
 	elapsed := max(now.Sub(r.counting), 0)
+	ended := r.series.total.latency.Count() + r.series.total.failed
 	part := 0.0
 	if r.Duration > 0 {
 		part = elapsed.Seconds() / r.Duration.Seconds()
 	}
 	if r.Calls > 0 {
-		part = max(part, float64(r.counted.Load())/float64(r.Calls))
+		part = max(part, float64(ended)/float64(r.Calls))
 	}
 	return Progress{
 		Warming: now.Before(r.counting),
@@ -338,7 +357,7 @@ func (r *run) unsent(begun int64) int64 {
 	if r.Rate == 0 || r.ended == EndedCalls {
 		return 0
 	}
-	due := r.dueBefore(r.stoppedAt) - r.dueBefore(r.counting)
+	due := r.dueBefore(r.stoppedAt) - r.first
 	if r.Calls > 0 {
 		due = min(due, r.Calls)
 	}
