@@ -33,27 +33,22 @@ func newCallCommand() *cli.Command {
 			&cli.DurationFlag{Name: "deadline", Usage: "give the call up after `DURATION`; otherwise its .proto file may say when", HideDefault: true},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print the metadata of the reply to the standard error"},
 		}, connectFlags(), schemaFlags()),
-		Action:        callAction,
+		Action:        connected(1, 2, callAction),
 		ShellComplete: complete(completeActions),
 	}
 }
 
-func callAction(ctx context.Context, command *cli.Command) error {
-	r, args, err := connect(ctx, command, 1, 2)
-	if err != nil {
-		return err
-	}
-	defer r.close()
-	c, err := newCall(ctx, command, r, args)
+func callAction(ctx context.Context, r *remote, args []string) error {
+	c, err := newCall(ctx, r, args)
 	if err != nil {
 		return err
 	}
 	defer c.input.close()
-	ctx, cancel := c.context(ctx, command)
+	ctx, cancel := c.context(ctx)
 	defer cancel()
 	ctx, info := packetrpc.WithCallInfo(ctx)
 	err = c.run(ctx)
-	if command.Bool("verbose") {
+	if c.flags.Bool("verbose") {
 		c.printMetadata(info)
 	}
 	return callError(err, c.types)
@@ -68,7 +63,7 @@ type call struct {
 }
 
 // newCall finds the action and the input.
-func newCall(ctx context.Context, command *cli.Command, r *remote, args []string) (*call, error) {
+func newCall(ctx context.Context, r *remote, args []string) (*call, error) {
 	known, err := r.schemaFor(ctx, args[0])
 	if err != nil {
 		return nil, err
@@ -85,14 +80,14 @@ func newCall(ctx context.Context, command *cli.Command, r *remote, args []string
 	case action.Spec.Type.StreamsRequests():
 		argument = "-"
 	}
-	c.input, err = openInput(argument, command.Root().Reader, action, c.types)
+	c.input, err = openInput(argument, r.flags.Root().Reader, action, c.types)
 	return c, err
 }
 
 // context returns the context of the call.
-func (c *call) context(ctx context.Context, command *cli.Command) (context.Context, context.CancelFunc) {
-	ctx = packetrpc.WithMetadata(ctx, *command.Generic("metadata").(*metadata)...)
-	if limit := command.Duration("deadline"); limit > 0 {
+func (c *call) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx = packetrpc.WithMetadata(ctx, *c.flags.Generic("metadata").(*metadata)...)
+	if limit := c.flags.Duration("deadline"); limit > 0 {
 		return context.WithTimeout(ctx, limit)
 	}
 	return context.WithCancel(ctx)
@@ -104,7 +99,7 @@ func (c *call) run(ctx context.Context) error {
 	if spec.Type.StreamsRequests() {
 		return c.stream(ctx, nil)
 	}
-	request, err := c.input.only()
+	request, err := c.input.only(ctx)
 	if err != nil {
 		return err
 	}
@@ -207,7 +202,7 @@ func (m *metadata) Set(text string) error {
 	case !isPair:
 		return errors.New("it is not KEY=VALUE")
 	case !packetrpc.ValidMetadataKey(key):
-		return fmt.Errorf("%q is no key: those have letters, digits, -, _ and .", key)
+		return fmt.Errorf(`%q is no key: those have letters, digits, ".", "-" and "_"`, key)
 	}
 	*m = append(*m, key, value)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -115,6 +116,32 @@ func TestCallEndsWithTheServer(t *testing.T) {
 	fmt.Fprintln(held, `{"text":"bye"}`)
 	if got := runWith(t, nil, input, "call", address, "Talk"); got.status != 74 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// An interrupt ends a call that waits for its input.
+func TestCallInterrupted(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("programs cannot be interrupted by others on Windows")
+	}
+	connected := make(chan struct{}, 1)
+	address, _ := serve(t, server.WithConnected(func(packetrpc.Peer) { connected <- struct{}{} }))
+	command := newProcess(t, nil, "call", address, "Send", "-")
+	in, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-connected
+	if err := command.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	command.Wait()
+	if got := command.ProcessState.ExitCode(); got != 65 && got != 3 { // 3 if it had not been told yet that it is connected
+		t.Errorf("exited with %d", got)
 	}
 }
 

@@ -76,7 +76,7 @@ type target struct {
 	address string
 	options []client.Option
 	timeout time.Duration
-	flags   *cli.Command // those of schemaFlags
+	flags   *cli.Command
 }
 
 // newTarget reads the flags of connectFlags, and asks for the password if it must. args are
@@ -157,19 +157,29 @@ func connect(ctx context.Context, command *cli.Command, least, most int) (r *rem
 
 func (r *remote) close() { r.client.Close() }
 
-// shortly returns the action of a command that connects, asks something that is soon
-// answered, and ends. --timeout bounds all of it.
-func shortly(least, most int, ask func(ctx context.Context, r *remote, args []string) error) cli.ActionFunc {
+// A task is what a command does with a server. args are the arguments behind the address.
+type task func(ctx context.Context, r *remote, args []string) error
+
+// connected returns the action of a command that connects, and takes from least to most
+// arguments behind the address.
+func connected(least, most int, do task) cli.ActionFunc {
 	return func(ctx context.Context, command *cli.Command) error {
-		ctx, cancel := context.WithTimeout(ctx, command.Duration("timeout"))
-		defer cancel()
 		r, args, err := connect(ctx, command, least, most)
 		if err != nil {
 			return err
 		}
 		defer r.close()
-		return ask(ctx, r, args)
+		return do(ctx, r, args)
 	}
+}
+
+// shortly is connected for a task that is soon done: --timeout bounds it.
+func shortly(least, most int, do task) cli.ActionFunc {
+	return connected(least, most, func(ctx context.Context, r *remote, args []string) error {
+		ctx, cancel := context.WithTimeout(ctx, r.timeout)
+		defer cancel()
+		return do(ctx, r, args)
+	})
 }
 
 // userOptions returns what says who connects.

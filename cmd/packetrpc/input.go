@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/schema"
 )
 
@@ -63,8 +65,27 @@ func (i *input) next() (proto.Message, error) {
 	return message, nil
 }
 
-// only returns the one message that there must be.
-func (i *input) only() (proto.Message, error) {
+// only returns the one message that there must be. It waits for the input until ctx ends;
+// then the reading itself goes on until the program does.
+func (i *input) only(ctx context.Context) (proto.Message, error) {
+	type reading struct {
+		message proto.Message
+		err     error
+	}
+	read := make(chan reading, 1)
+	go func() {
+		message, err := i.single()
+		read <- reading{message, err}
+	}()
+	select {
+	case r := <-read:
+		return r.message, r.err
+	case <-ctx.Done():
+		return nil, packetrpc.NewError(packetrpc.CodeOf(ctx.Err()), ctx.Err())
+	}
+}
+
+func (i *input) single() (proto.Message, error) {
 	message, err := i.next()
 	switch {
 	case errors.Is(err, io.EOF):

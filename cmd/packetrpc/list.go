@@ -64,7 +64,10 @@ func handled(ctx context.Context, r *remote) ([]action, error) {
 	if err != nil {
 		return nil, callError(err, nil)
 	}
-	known, _ := r.schema(ctx, r.client) // without, services are told from the names
+	known, err := r.schema(ctx, r.client)
+	if err != nil && !isNotTold(err) { // without, services are told from the names
+		return nil, err
+	}
 	actions := make([]action, len(told.GetActions()))
 	for i, a := range told.GetActions() {
 		actions[i] = action{a.GetName(), serviceOf(a.GetName(), known), a.GetType(), a.GetRequest(), a.GetResponse(), a.GetRequires()}

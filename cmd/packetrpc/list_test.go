@@ -45,6 +45,7 @@ func TestListWithoutReflection(t *testing.T) {
 		{"a service", []string{"list", "ChatService"}, "", 0, listedChat, ""},
 		{"pushes", []string{"list", "--pushes"}, "", 76, "",
 			"does not tell what there is to call (--proto FILE does): unimplemented: reflection is switched off here (server.WithoutReflection)"},
+		{"a wrong file", []string{"list", "--proto", "no.proto"}, "", 2, "", "--proto: "},
 		{"pushes of a file", []string{"list", "--pushes", "--proto", chatProto}, "", 0, listedPushes, ""},
 		{"a file by its folder", []string{"list", "--pushes", "--proto", chatProto, "--proto-path", "../../examples/chat/proto"}, "", 0, listedPushes, ""},
 		{"no such file", []string{"list", "--pushes", "--proto", "no.proto"}, "", 2, "", "--proto: "},

@@ -13,7 +13,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	context.AfterFunc(ctx, stop) // so that a second interrupt ends the program at once
+	context.AfterFunc(ctx, stop) // a second interrupt ends the program, whatever it waits for
 	command := newCommand()
 	err := command.Run(ctx, joinWords(os.Args))
 	if err != nil {

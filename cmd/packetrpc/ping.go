@@ -23,20 +23,15 @@ func newPingCommand() *cli.Command {
 			&cli.IntFlag{Name: "count", Aliases: []string{"c"}, Usage: "call `N` times", HideDefault: true},
 			&cli.DurationFlag{Name: "interval", Aliases: []string{"i"}, Usage: "call every `DURATION`", Value: time.Second},
 		}, connectFlags()...),
-		Action: ping,
+		Action: connected(0, 0, ping),
 	}
 }
 
-func ping(ctx context.Context, command *cli.Command) error {
-	interval, count := command.Duration("interval"), command.Int("count")
+func ping(ctx context.Context, r *remote, _ []string) error {
+	interval, count := r.flags.Duration("interval"), r.flags.Int("count")
 	if interval <= 0 || count < 0 {
 		return usageErrorf("--interval is more than 0, and --count is not less")
 	}
-	r, _, err := connect(ctx, command, 0, 0)
-	if err != nil {
-		return err
-	}
-	defer r.close()
 	p := &pinger{remote: r}
 	if err := p.run(ctx, interval, count); err != nil {
 		p.summarize()

@@ -28,7 +28,7 @@ func newSendCommand() *cli.Command {
 		Description:   connectHelp + "\n\n" + pushHelp,
 		ArgsUsage:     "[ADDR] ID ACTION [JSON|@FILE|-]",
 		Flags:         append(connectFlags(), schemaFlags()...),
-		Action:        shortly(2, 3, send),
+		Action:        connected(2, 3, send),
 		ShellComplete: complete(completeClients, completePushes),
 	}
 }
@@ -41,7 +41,7 @@ func newBroadcastCommand() *cli.Command {
 		Description:   connectHelp + "\n\n" + pushHelp + " The client that this command is itself counts with the others.",
 		ArgsUsage:     "[ADDR] ACTION [JSON|@FILE|-]",
 		Flags:         slices.Concat([]cli.Flag{&cli.StringFlag{Name: "group", Usage: "push only to the members of `GROUP`"}}, connectFlags(), schemaFlags()),
-		Action:        shortly(1, 2, broadcast),
+		Action:        connected(1, 2, broadcast),
 		ShellComplete: complete(completePushes),
 	}
 }
@@ -64,6 +64,8 @@ func send(ctx context.Context, r *remote, args []string) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
 	_, err = r.core.Send(ctx, &packetrpcv1.SendRequest{Id: args[0], Push: push})
 	return callError(err, nil)
 }
@@ -73,6 +75,8 @@ func broadcast(ctx context.Context, r *remote, args []string) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
 	answer, err := r.core.Broadcast(ctx, &packetrpcv1.BroadcastRequest{Group: r.flags.String("group"), Push: push})
 	switch {
 	case err != nil:
@@ -99,17 +103,17 @@ func newPush(ctx context.Context, r *remote, args []string) (*packetrpcv1.Push, 
 	if len(args) > 1 {
 		argument = args[1]
 	}
-	known, err := r.schema(ctx, r.client)
-	switch packetrpc.CodeOf(err) {
-	case 0:
-		return newCheckedPush(known, name, argument, stdin)
-	case packetrpc.CodeUnimplemented, packetrpc.CodePermissionDenied:
+	switch known, err := r.schema(ctx, r.client); {
+	case isNotTold(err):
 		return newUncheckedPush(name, argument, stdin)
+	case err != nil:
+		return nil, err
+	default:
+		return newCheckedPush(ctx, known, name, argument, stdin)
 	}
-	return nil, err
 }
 
-func newCheckedPush(known *schema.Schema, name, argument string, stdin io.Reader) (*packetrpcv1.Push, error) {
+func newCheckedPush(ctx context.Context, known *schema.Schema, name, argument string, stdin io.Reader) (*packetrpcv1.Push, error) {
 	action, err := findAction(known, name)
 	if err != nil {
 		return nil, err
@@ -122,7 +126,7 @@ func newCheckedPush(known *schema.Schema, name, argument string, stdin io.Reader
 		return nil, err
 	}
 	defer input.close()
-	message, err := input.only()
+	message, err := input.only(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -45,9 +46,21 @@ func (t *target) schema(ctx context.Context, server packetrpc.Caller) (*schema.S
 	case 0:
 		return schema.New(told.GetFiles())
 	case packetrpc.CodeUnimplemented, packetrpc.CodePermissionDenied:
-		return nil, callError(fmt.Errorf("%s does not tell what there is to call (--proto FILE does): %w", t.address, err), nil)
+		err = &notTold{fmt.Errorf("%s does not tell what there is to call (--proto FILE does): %w", t.address, err)}
 	}
 	return nil, callError(err, nil)
+}
+
+// notTold is the error of a server that does not tell what there is to call, or not to this
+// client.
+type notTold struct{ error }
+
+func (n *notTold) Unwrap() error { return n.error }
+
+// isNotTold reports whether an error is a notTold.
+func isNotTold(err error) bool {
+	var told *notTold
+	return errors.As(err, &told)
 }
 
 // schemaFor returns a schema with the named action or message. That of the Core actions is
