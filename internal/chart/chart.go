@@ -118,7 +118,7 @@ func (c Lines) drawLine(b *strings.Builder, line Line) {
 
 // drawLegend names a line above the axes, each in a part of the width.
 func (c Lines) drawLegend(b *strings.Builder, i int, line Line) {
-	x := left + i*(c.Width-left-right)/max(len(c.Lines), 4)
+	x := left + i*(c.Width-left-right)/max(len(c.Lines), 3)
 	fmt.Fprintf(b, `<path d="M%d 48h24" %s/>`+"\n", x, line.stroke())
 	fmt.Fprintf(b, `<text x="%d" y="53" class="ink">%s</text>`+"\n", x+30, html.EscapeString(line.Name))
 }

@@ -49,8 +49,8 @@ func (r *Result) WriteSVG(to io.Writer) error {
 // The measures of the charts, in pixels: small enough that their letters can be read at
 // the width of a phone.
 const (
-	chartWidth  = 480
-	chartHeight = 300
+	chartWidth  = 400
+	chartHeight = 280
 )
 
 // charts returns the pictures of a report. Without a call that has succeeded there are no
