@@ -36,6 +36,7 @@ func newCommand() *cli.Command {
 		ConfigureShellCompletionCommand: configureCompletion,
 
 		Commands: []*cli.Command{
+			newBenchCommand(),
 			newBroadcastCommand(),
 			newCallCommand(),
 			newClientsCommand(),

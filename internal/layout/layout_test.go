@@ -51,6 +51,8 @@ var rows = [][]unit{
 	{{path: "internal/conformance/..."}},
 	{{path: "internal/backcompat"}},
 	{{path: "internal/tap"}},
+	{{path: "internal/chart"}},
+	{{path: "internal/load", needs: []string{"github.com/HdrHistogram/hdrhistogram-go", "golang.org/x/sync"}}},
 	{{path: generator + "/...", needs: []string{"github.com/dave/jennifer"}}, {path: "cmd/packetrpc/...", needs: []string{"github.com/urfave/cli/v3", "golang.org/x/term", "github.com/bufbuild/protocompile", "github.com/agnivade/levenshtein"}}},
 	{{path: "examples/..."}},
 	{{path: "internal/tour", needs: []string{"golang.org/x/mod"}}, {path: "internal/corpus", needs: []string{"golang.org/x/tools"}}},

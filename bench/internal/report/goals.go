@@ -8,6 +8,7 @@ import (
 
 	"github.com/packetrpc/packetrpc/bench/internal/measure"
 	"github.com/packetrpc/packetrpc/bench/internal/suite"
+	"github.com/packetrpc/packetrpc/internal/chart"
 )
 
 // A goal is a figure to reach.
@@ -93,13 +94,13 @@ func (g goal) wanted() string {
 	}
 	switch {
 	case g.floor != "":
-		return fmt.Sprintf("%s %s × %s × the growth of %s", sign, figure(g.limit), g.otherCell, g.floor)
+		return fmt.Sprintf("%s %s × %s × the growth of %s", sign, chart.Figure(g.limit), g.otherCell, g.floor)
 	case g.otherCell != "":
-		return fmt.Sprintf("%s %s × %s", sign, figure(g.limit), g.otherCell)
+		return fmt.Sprintf("%s %s × %s", sign, chart.Figure(g.limit), g.otherCell)
 	case g.against != "":
-		return fmt.Sprintf("%s %s × %s", sign, figure(g.limit), g.against)
+		return fmt.Sprintf("%s %s × %s", sign, chart.Figure(g.limit), g.against)
 	}
-	return fmt.Sprintf("%s %s", sign, figure(g.limit))
+	return fmt.Sprintf("%s %s", sign, chart.Figure(g.limit))
 }
 
 // reached returns the figure in the unit of the limit, or NaN.
@@ -139,7 +140,7 @@ func (r Report) writeGoals(b *strings.Builder) {
 	row(b, "---", "---", "---", "--:", "--:", "---")
 	for _, g := range goals() {
 		value := r.reached(g)
-		got := figure(value)
+		got := chart.Figure(value)
 		if !math.IsNaN(value) && (g.against != "" || g.otherCell != "") {
 			got += " ×"
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/packetrpc/packetrpc/bench/internal/contender"
 	"github.com/packetrpc/packetrpc/bench/internal/measure"
 	"github.com/packetrpc/packetrpc/bench/internal/suite"
+	"github.com/packetrpc/packetrpc/internal/chart"
 )
 
 // A plot is a picture in a file of its own.
@@ -90,7 +91,7 @@ const (
 func colour(kind contender.Kind) string {
 	switch kind {
 	case contender.Ours:
-		return "#2563eb"
+		return chart.Blue
 	case contender.Floor:
 		return "#cbd5e1"
 	}
@@ -109,7 +110,7 @@ func barChart(title string, bars []bar) string {
 	scale := (chartWidth - labelWidth - valueWidth) / most
 	height := headHeight + len(bars)*(barHeight+barGap)
 	var b strings.Builder
-	openChart(&b, title, height)
+	chart.Open(&b, title, chartWidth, height)
 	for i, bar := range bars {
 		drawBar(&b, bar, scale, headHeight+i*(barHeight+barGap))
 	}
@@ -117,20 +118,13 @@ func barChart(title string, bars []bar) string {
 	return b.String()
 }
 
-// openChart begins a chart with its title. Its end is the caller's.
-func openChart(b *strings.Builder, title string, height int) {
-	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="13" role="img">`+"\n", chartWidth, height, chartWidth, height)
-	fmt.Fprintf(b, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", chartWidth, height)
-	fmt.Fprintf(b, `<text x="12" y="26" font-size="15" font-weight="bold">%s</text>`+"\n", html.EscapeString(title))
-}
-
 // drawBar draws a bar with its name and its figure.
 func drawBar(b *strings.Builder, bar bar, scale float64, top int) {
 	middle := top + barHeight/2
 	length := math.Max(bar.value*scale, 0)
-	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", labelWidth-8, middle+5, html.EscapeString(bar.name))
+	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end" class="ink">%s</text>`+"\n", labelWidth-8, middle+5, html.EscapeString(bar.name))
 	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", labelWidth, top, length, barHeight, colour(bar.kind))
-	fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#0f172a"/>`+"\n",
+	fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" class="bar"/>`+"\n",
 		labelWidth+math.Max(bar.least*scale, 0), middle, labelWidth+math.Max(bar.greatest*scale, 0), middle)
-	fmt.Fprintf(b, `<text x="%.1f" y="%d">%s</text>`+"\n", labelWidth+math.Max(bar.greatest*scale, length)+6, middle+5, figure(bar.value))
+	fmt.Fprintf(b, `<text x="%.1f" y="%d" class="ink">%s</text>`+"\n", labelWidth+math.Max(bar.greatest*scale, length)+6, middle+5, chart.Figure(bar.value))
 }

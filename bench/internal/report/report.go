@@ -14,6 +14,7 @@ import (
 	"github.com/packetrpc/packetrpc/bench/internal/contender"
 	"github.com/packetrpc/packetrpc/bench/internal/measure"
 	"github.com/packetrpc/packetrpc/bench/internal/suite"
+	"github.com/packetrpc/packetrpc/internal/chart"
 )
 
 // FileName is the name of the report in its folder.
@@ -204,38 +205,10 @@ func spread(samples []float64) string {
 	case 0:
 		return "–"
 	case 1:
-		return figure(samples[0])
+		return chart.Figure(samples[0])
 	}
 	of := intervalOf(samples)
-	return fmt.Sprintf("%s (%s–%s)", figure(of.value), figure(of.least), figure(of.greatest))
-}
-
-// figure writes a number to three digits or, when it is large, with its
-// thousands set apart.
-func figure(value float64) string {
-	switch {
-	case math.IsNaN(value):
-		return "–"
-	case math.Abs(value) < 0.005:
-		return "0"
-	case math.Abs(value) < 10:
-		return fmt.Sprintf("%.2f", value)
-	case math.Abs(value) < 100:
-		return fmt.Sprintf("%.1f", value)
-	}
-	text := thousands(fmt.Sprintf("%.0f", math.Abs(value)))
-	if value < 0 {
-		return "-" + text
-	}
-	return text
-}
-
-// thousands sets the thousands of a whole number apart.
-func thousands(digits string) string {
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
+	return fmt.Sprintf("%s (%s–%s)", chart.Figure(of.value), chart.Figure(of.least), chart.Figure(of.greatest))
 }
 
 // ratio writes how many times the base a value is.
@@ -243,7 +216,7 @@ func ratio(value, base float64) string {
 	if math.IsNaN(value) || math.IsNaN(base) || base == 0 {
 		return "–"
 	}
-	return figure(value/base) + " ×"
+	return chart.Figure(value/base) + " ×"
 }
 
 // row writes a row of a table.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/packetrpc/packetrpc/bench/internal/measure"
+	"github.com/packetrpc/packetrpc/internal/chart"
 )
 
 const (
@@ -118,8 +119,8 @@ func times(ratios []float64) string {
 		return "–"
 	}
 	if len(ratios) == 1 {
-		return fmt.Sprintf("%s ×", figure(ratios[0]))
+		return fmt.Sprintf("%s ×", chart.Figure(ratios[0]))
 	}
 	of := intervalOf(ratios)
-	return fmt.Sprintf("%s × (%s–%s)", figure(of.value), figure(of.least), figure(of.greatest))
+	return fmt.Sprintf("%s × (%s–%s)", chart.Figure(of.value), chart.Figure(of.least), chart.Figure(of.greatest))
 }

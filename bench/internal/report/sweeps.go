@@ -3,11 +3,11 @@ package report
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/packetrpc/packetrpc/bench/internal/measure"
 	"github.com/packetrpc/packetrpc/bench/internal/suite"
+	"github.com/packetrpc/packetrpc/internal/chart"
 )
 
 // cellsOf returns the cells of a sweep.
@@ -68,7 +68,7 @@ func (r Report) writeSweep(b *strings.Builder, sweep suite.Sweep) {
 			if len(r.Results.Samples(cell.Name, info.Name, measure.CPU)) == 0 {
 				continue
 			}
-			fields := []string{thousands(strconv.Itoa(cell.X)), info.Name}
+			fields := []string{chart.Count(int64(cell.X)), info.Name}
 			for _, metric := range columns {
 				fields = append(fields, spread(r.Results.Samples(cell.Name, info.Name, metric)))
 			}
