@@ -252,6 +252,13 @@ func (c *Conn) Traffic() (received, sent uint64) {
 // answered and whose handler has not returned.
 func (c *Conn) Calls() int { return int(c.taken.waiting.Load()) }
 
+// Queued returns how many bytes of packets wait for the other side to take them.
+func (c *Conn) Queued() int {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return int(c.out.queued - c.out.written)
+}
+
 // Plain reports whether the other side is an old program.
 func (c *Conn) Plain() bool { return c.cfg.Plain }
 

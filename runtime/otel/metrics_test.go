@@ -124,6 +124,7 @@ func TestObserve(t *testing.T) {
 		"packetrpc.server.pushes.dropped (counter, {push}) {} 0",
 		"packetrpc.server.pushes.refused (counter, {push}) {} 0",
 		"packetrpc.server.queues.size (up and down, By) {} 0",
+		"packetrpc.server.queues.unsent (up and down, By) {} 0",
 		"packetrpc.server.sessions.active (up and down, {session}) {} 1",
 		"packetrpc.server.sessions.away (up and down, {session}) {} 0",
 		"packetrpc.server.sessions.resumed (counter, {session}) {} 0",

@@ -29,7 +29,8 @@ func ObserveServer(srv *server.Server, list ...Option) (metric.Registration, err
 		{"packetrpc.server.calls.refused", "{call}", "Calls that were refused for want of room.", inAll, "", func(s stats) int64 { return int64(s.CallsRefused) }},
 		{"packetrpc.server.pushes.refused", "{push}", "Pushes and parts of broadcasts that there was no room for.", inAll, "", func(s stats) int64 { return int64(s.PushesRefused) }},
 		{"packetrpc.server.pushes.dropped", "{push}", "Pushes that were dropped for later ones.", inAll, "", func(s stats) int64 { return int64(s.PushesDropped) }},
-		{"packetrpc.server.queues.size", "By", "About how much is held of what has arrived and no handler has taken, and of pushes that are kept.", now, "", func(s stats) int64 { return s.Memory }},
+		{"packetrpc.server.queues.size", "By", "About how much is held of what has arrived and no handler has taken, of replies that are not taken, and of pushes that are kept.", now, "", func(s stats) int64 { return s.Memory }},
+		{"packetrpc.server.queues.unsent", "By", "Bytes of packets that wait for clients to take them.", now, "", func(s stats) int64 { return s.Queued }},
 		{"packetrpc.server.io", "By", "Bytes received and sent, encryption aside.", inAll, receive, func(s stats) int64 { return int64(s.Received) }},
 		{"packetrpc.server.io", "By", "Bytes received and sent, encryption aside.", inAll, transmit, func(s stats) int64 { return int64(s.Sent) }},
 	})

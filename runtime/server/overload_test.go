@@ -236,6 +236,10 @@ func TestRepliesNobodyReads(t *testing.T) {
 		t.Errorf("another client: %q, %v", reply, err)
 	}
 
+	if srv.Stats().Queued == 0 {
+		t.Error("nothing waits to be taken")
+	}
+
 	// The first one reads after all, and gets what it has asked for.
 	answered := 0
 	first.SetDeadline(time.Now().Add(5 * patience)) // there is much to read

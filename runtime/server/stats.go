@@ -14,6 +14,8 @@ type Stats struct {
 	HalfOpen int
 	// Calls is how many calls of clients are under way; see [WithMaxCalls].
 	Calls int
+	// Queued is how many bytes of packets wait for clients to take them.
+	Queued int64
 	// Memory is about how many bytes are held for all clients; see [WithMaxMemory].
 	Memory int64
 
@@ -61,5 +63,10 @@ func (s *Server) Stats() Stats {
 	members := s.registry.everybody()
 	stats.Connections = len(members)
 	stats.Received, stats.Sent = s.load.Traffic(connections(members))
+	for c := range connections(members) {
+		if c.Context().Err() == nil {
+			stats.Queued += int64(c.Queued())
+		}
+	}
 	return stats
 }

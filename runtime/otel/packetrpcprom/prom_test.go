@@ -64,6 +64,7 @@ func TestPage(t *testing.T) {
 		"packetrpc_server_pushes_dropped_total counter",
 		"packetrpc_server_pushes_refused_total counter",
 		"packetrpc_server_queues_size_bytes gauge",
+		"packetrpc_server_queues_unsent_bytes gauge",
 		"packetrpc_server_sessions_active gauge",
 		"packetrpc_server_sessions_away gauge",
 		"packetrpc_server_sessions_resumed_total counter",
