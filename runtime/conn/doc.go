@@ -42,7 +42,8 @@
 //
 // The one-way packets of a session that can go on are numbered and kept by its Pushes
 // until the other side, by its Received, has handled and acknowledged them (pushes.go,
-// received.go). A timer feels the other side's pulse (keepalive.go).
+// sendpush.go, received.go). Pushes also keeps what a slow client does not take, if it
+// is told to. A timer feels the other side's pulse (keepalive.go).
 //
 // # What goroutines share
 //
@@ -51,13 +52,15 @@
 // the writer one for its queue and the credit to send, the Workers one for who is
 // idle, Pushes and Received one each. They are taken in this order: Conn.mu, that of an
 // inbox, that of the writer, one of the others, with which no further one is taken. The
-// reader belongs to the goroutine that holds
-// the reading role, and a buffer (buffers.go) to one goroutine at a time.
+// reader belongs to the goroutine that holds the reading role, and a buffer (buffers.go)
+// to one goroutine at a time.
 //
 // # What bounds it
 //
 // Senders wait for credit of their call and of the connection (window.go), and
 // for room in the queue. The number of open calls and of running handlers is
-// limited. Nothing that the other side does, or fails to do, makes this side keep
+// limited, and a Load bounds calls and memory of all connections of a server together
+// (load.go). Replies that the other side does not take keep more calls from being
+// handled. Nothing that the other side does, or fails to do, makes this side keep
 // more than these limits allow.
 package conn
