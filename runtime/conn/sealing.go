@@ -161,6 +161,8 @@ func (c *Conn) sendSealed(ctx context.Context, window *sendWindow, p *packet.Pac
 	if c.numbers(p) {
 		return c.sendPushEncoded(ctx, p, spec, sealed)
 	}
+	c.account.sends(2 * len(sealed)) // the sender has the message besides
+	defer c.account.sent(2 * len(sealed))
 	if err := c.sendEncoded(ctx, window, p, spec, sealed); err != nil {
 		return err
 	}
