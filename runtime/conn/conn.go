@@ -470,10 +470,10 @@ func (c *Conn) endAll(made callTable[madeCall], taken callTable[takenCall], reas
 		c.endMade(call, reason)
 	}
 	for _, call := range taken.all() {
-		c.endTaken(call, reason)
-		if call.method.Stream == nil && call.wasCollecting() {
+		if call.method.Stream == nil && call.collecting() {
 			c.taken.leave(call) // no worker will
 		}
+		c.endTaken(call, reason)
 	}
 }
 

@@ -508,6 +508,37 @@ func TestNoPacket(t *testing.T) {
 	}
 }
 
+// A large call that is cancelled before its handler has begun ends once: the calls after
+// it still keep the connection from being idle.
+func TestCancelledBeforeItRuns(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newRaw(t, form, connDialled, func(cfg *conn.Config) { cfg.MaxRunningCalls = 1 })
+		first, second := r.newID(), r.newID()
+		r.send(r.request(first, hold, "first"), r.request(second, hold, strings.Repeat("x", 100_000)))
+		receive(t, r.service.started)
+		r.send(&packet.Packet{Kind: packet.KindCancel, CallID: second})
+		r.sync()
+		r.service.release <- struct{}{}
+		r.want(packet.KindResponse, first)
+
+		third := r.newID()
+		r.send(r.request(third, hold, "third"))
+		receive(t, r.service.started)
+		r.conn.Drain("restarting")
+		r.want(packet.KindDrain, 0)
+		r.send(&packet.Packet{Kind: packet.KindPong, Data: r.want(packet.KindPing, 0).Data})
+		r.sync()
+		select {
+		case <-r.conn.Idle():
+			t.Error("the connection is idle although a handler runs")
+		default:
+		}
+		r.service.release <- struct{}{}
+		r.want(packet.KindResponse, third)
+		receive(t, r.conn.Idle())
+	})
+}
+
 // TestDrainBesideCalls: when calls cross with a drain, each whose handler runs is
 // answered before the connection counts as idle.
 func TestDrainBesideCalls(t *testing.T) {
