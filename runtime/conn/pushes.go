@@ -52,7 +52,7 @@ type Pushes struct {
 	unsent   int        // how many of kept, at the end, the owner has not been given
 	owner    *Conn      // the connection that sends pushes
 	live     bool       // it has caught up, and sends them as they come
-	over     bool       // the session has ended
+	over     bool       // the session has ended, or is about to
 }
 
 // keptPush is a push as it is sent, and perhaps sent again.
@@ -230,13 +230,28 @@ func (s *Pushes) suspend(c *Conn) {
 }
 
 // Resume prepares the pushes for a new connection, whose other side has had those up
-// to a sequence. What an earlier one is still sending is kept from now on.
-func (s *Pushes) Resume(had uint64) {
+// to a sequence. What an earlier one is still sending is kept from now on. It reports
+// false when the session has ended, or is about to ([SlowDisconnect]).
+func (s *Pushes) Resume(had uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		return false
+	}
 	s.owner, s.live = nil, false
 	s.drop(had)
 	s.unsent = len(s.kept)
+	return true
+}
+
+// ended reports whether the session has ended, or is about to.
+func (s *Pushes) ended() bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
 }
 
 // Kept returns how many pushes wait to be acknowledged.

@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -192,6 +193,31 @@ func TestPushesOutliveConnections(t *testing.T) {
 				t.Fatalf("%d pushes came of %d", len(r.got), n)
 			}
 		})
+	}
+}
+
+// A session that ends as its pushes are not taken is over at once: it does not go on over
+// another connection that comes just then.
+func TestSlowSessionDoesNotGoOn(t *testing.T) {
+	r := newResumed(t, overBinary, 0)
+	r.pushes = conn.NewPushes(conn.PushesConfig{Limit: 100_000, Resumable: true, Slow: conn.SlowDisconnect})
+	r.connect()
+	r.mu.Lock() // which the handler of the first push waits for
+	var err error
+	for n := 0; err == nil && n < 10_000; n++ {
+		err = r.pusher.CallOneWay(timeout(t), note, wrapperspb.String(fmt.Sprint(n, strings.Repeat(" ", 1000))))
+	}
+	goesOn := r.pushes.Resume(0)
+	r.mu.Unlock()
+	if packetrpc.CodeOf(err) != packetrpc.CodeResourceExhausted {
+		t.Fatalf("the last push: %v", err)
+	}
+	if goesOn {
+		t.Error("the session goes on")
+	}
+	receive(t, r.pusher.Context().Done())
+	if r.pusher.Lost() {
+		t.Error("the connection is lost, and was ended")
 	}
 }
 

@@ -166,11 +166,8 @@ func (c *Conn) catchUp() {
 	}
 }
 
-// sever ends the connection, and with it the session, since pushes are not taken.
+// sever ends the connection with the session, since pushes are not taken.
 func (c *Conn) sever() {
-	c.mu.Lock()
-	c.severed = true
-	c.mu.Unlock()
 	c.terminate(packetrpc.NewError(packetrpc.CodeUnavailable, errTooSlow))
 }
 
