@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -638,6 +639,52 @@ func TestOneWayCallsEndWithTheirConnection(t *testing.T) {
 					t.Errorf("it ended with %v", err)
 				}
 			}
+		})
+	}
+}
+
+// Messages of a side's own calls that wait do not keep it from handling calls: the other
+// side's handler may call back before it takes more.
+func TestCallsBackDuringUploads(t *testing.T) {
+	for _, over := range links() {
+		t.Run(over.String(), func(t *testing.T) {
+			upload := spec("upload", packetrpc.ClientStream)
+			p := newPair(t, over, nil)
+			const uploads = 5
+			var begun sync.WaitGroup
+			begun.Add(uploads)
+			packetrpc.HandleClientStream(&p.acceptedService.Handlers, upload, func(ctx context.Context, in packetrpc.Receiver[text]) (*text, error) {
+				begun.Done()
+				begun.Wait()
+				if _, err := call(ctx, packetrpc.PeerFrom(ctx), echo, "go on?"); err != nil {
+					return nil, err
+				}
+				for _, err := range in.All() {
+					if err != nil {
+						return nil, err
+					}
+				}
+				return new(text), nil
+			})
+			large := wrapperspb.String(strings.Repeat("x", 4_000_000))
+			var all sync.WaitGroup
+			for range uploads {
+				all.Go(func() {
+					stream, err := packetrpc.CallClientStream[text, text](timeout(t), p.dialled, upload)
+					for range 2 {
+						if err == nil {
+							err = stream.Send(large)
+						}
+					}
+					if err == nil {
+						_, err = stream.CloseAndReceive()
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
 		})
 	}
 }
