@@ -158,6 +158,22 @@ func (s *Pushes) limit() int {
 	return s.config.Limit
 }
 
+// noRoom is what becomes of a push that is not kept: one that could never be, or one to a
+// client that is away, or catches up, beyond what is kept for it.
+func (s *Pushes) noRoom(p *packet.Packet) *packetrpc.Error {
+	push := keptPush{packet: *p}
+	if size := push.size(); size > s.config.Limit {
+		err := packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+			"the push takes %d bytes, and %d are kept for a client that is away, or whose pushes never wait (server.WithResume)", size, s.config.Limit)
+		err.Outcome = packetrpc.OutcomeNotSent
+		return err
+	}
+	err := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "the client is away or slow, and no more pushes are kept for it (server.WithResume)")
+	err.Outcome = packetrpc.OutcomeNotSent
+	err.RetryAfter = retryAfter()
+	return err
+}
+
 // keep keeps a push. s.mu is held.
 func (s *Pushes) keep(push keptPush) {
 	s.sequence = push.sequence

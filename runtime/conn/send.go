@@ -114,7 +114,7 @@ func (c *Conn) sendFragments(ctx context.Context, window *sendWindow, p *packet.
 			if now, kept := c.cfg.Pushes.record(c, spec, p); !now {
 				c.out.unlock(window)
 				if !kept {
-					return errNoRoom()
+					return c.cfg.Pushes.noRoom(p)
 				}
 				return nil
 			}

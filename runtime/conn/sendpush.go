@@ -44,7 +44,7 @@ func (c *Conn) sendPushEncoded(ctx context.Context, p *packet.Packet, spec *pack
 		}
 	}
 	if !kept {
-		return errNoRoom()
+		return c.cfg.Pushes.noRoom(&push)
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func (c *Conn) pushBuffered(spec *packetrpc.Spec, p *packet.Packet) *packetrpc.E
 		if reason := c.refuses(); reason != nil && !c.cfg.Pushes.resumable() {
 			return notSent(reason)
 		}
-		return errNoRoom()
+		return c.cfg.Pushes.noRoom(p)
 	}
 	return nil
 }
@@ -100,15 +100,6 @@ func (c *Conn) enqueuePush(spec *packetrpc.Spec, p *packet.Packet) bool {
 	c.charge(&c.lane, p.Kind, len(p.Data))
 	c.out.unlock(&c.lane)
 	return true
-}
-
-// errNoRoom is what becomes of a push to a client that is away, or catches up, beyond
-// what is kept for it.
-func errNoRoom() *packetrpc.Error {
-	err := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "the client is away or slow, and no more pushes are kept for it (server.WithResume)")
-	err.Outcome = packetrpc.OutcomeNotSent
-	err.RetryAfter = retryAfter()
-	return err
 }
 
 // losesPushes reports whether nothing can be sent any more. Then pushes are kept from
