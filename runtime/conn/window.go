@@ -77,8 +77,12 @@ func (a *account) weigh() {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.portion.tell(a.inAll())
-	a.told.Store(a.portion.told)
+	// What changes meanwhile may be found not to be due by who changes it, before told is
+	// stored. So this looks once more after that.
+	for !a.portion.closed && due(a.told.Load(), a.inAll()) {
+		a.portion.tell(a.inAll())
+		a.told.Store(a.portion.told)
+	}
 }
 
 const (
