@@ -68,6 +68,13 @@ func (r *resumed) forget() {
 
 // connect resumes the session over a new connection.
 func (r *resumed) connect() {
+	r.prepare()
+	r.handler.Start()
+	r.pusher.Start()
+}
+
+// prepare is connect without starting the connection.
+func (r *resumed) prepare() {
 	dialled, accepted := r.over.open(r.t)
 	r.received.Restart()
 	r.pushes.Resume(r.received.Handled())
@@ -78,8 +85,6 @@ func (r *resumed) connect() {
 	pusher.Pushes = r.pushes
 	handler.Dialled, handler.Received, handler.Handlers = true, r.received, &r.handlers
 	r.pusher, r.handler = newConn(accepted, pusher), newConn(dialled, handler)
-	r.handler.Start()
-	r.pusher.Start()
 }
 
 // end cuts the connection and waits until nothing of it is left.
@@ -138,6 +143,28 @@ func TestPushOverAnEarlierConnection(t *testing.T) {
 				t.Errorf("pushes %v came, with the gaps %v, and should be %v", r.got, r.gaps, want)
 			}
 		})
+	}
+}
+
+// A connection that is started when the next one has taken the session over does not take
+// the pushes back.
+func TestStartedTooLate(t *testing.T) {
+	r := newResumed(t, overBinary, 1<<20)
+	r.prepare()
+	late := r.pusher
+	late.Lose("the session goes on over another connection")
+	r.handler.Start()
+	r.handler.Wait()
+	r.connect()
+	late.Start()
+	late.Wait()
+	if err := r.pusher.CallOneWay(timeout(t), note, wrapperspb.String("0")); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); r.received.Handled() < 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the push does not come")
+		}
 	}
 }
 

@@ -114,12 +114,15 @@ func (c *Conn) losesPushes() bool {
 
 // startPushes lets a worker send what was kept. Nothing is sent as it comes before that.
 func (c *Conn) startPushes() {
-	if c.cfg.Pushes == nil || !c.cfg.Pushes.own(c) {
+	if c.cfg.Pushes == nil {
 		return
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended != nil || !c.cfg.Pushes.own(c) {
+		return // another connection may carry the session by now
+	}
 	c.todo.working++
-	c.mu.Unlock()
 	c.cfg.Workers.Run(func() {
 		c.catchUp()
 		c.mu.Lock()
