@@ -178,7 +178,7 @@ func (d *describer) text(c content, action *schema.Action) (json.RawMessage, str
 		return d.clean(c.data, d.vault, c.secrets)
 	}
 	message := c.message(action)
-	shown, found, err := d.vaultOf(message).redact(c.data, c.secrets)
+	shown, found, err := d.vaultIn(c.data, d.vaultOf(message), d.types(action)).redact(c.data, c.secrets)
 	if err != nil {
 		return nil, "not JSON"
 	}
@@ -206,7 +206,7 @@ func (d *describer) binary(c content, action *schema.Action) (json.RawMessage, s
 	if err != nil {
 		return nil, fmt.Sprintf("%s cannot be shown as JSON: %s", name, protoError(err))
 	}
-	return d.clean(text, d.vaultOf(message), c.secrets)
+	return d.clean(text, d.vaultIn(text, d.vaultOf(message), d.types(action)), c.secrets)
 }
 
 func (d *describer) clean(text []byte, vault *vault, secrets *secrets) (json.RawMessage, string) {
@@ -238,7 +238,7 @@ func (d *describer) vaultOf(message proto.Message) *vault {
 		return known
 	}
 	found := d.vault
-	names := redactedFields(descriptor)
+	names := d.vault.redactedFields(descriptor)
 	if descriptor.FullName() == "packetrpc.v1.SendRequest" || descriptor.FullName() == "packetrpc.v1.BroadcastRequest" {
 		names = append(names, "message") // another action's message, in base64
 	}
@@ -247,6 +247,37 @@ func (d *describer) vaultOf(message proto.Message) *vault {
 	}
 	d.vaults[descriptor.FullName()] = found
 	return found
+}
+
+// vaultIn returns the vault for JSON text in which there may be messages of any type. Those
+// say in "@type" of which.
+func (d *describer) vaultIn(text []byte, vault *vault, types protoTypes) *vault {
+	const typeName = "@type"
+	if !bytes.Contains(text, []byte(typeName)) {
+		return vault
+	}
+	var visit func(value any)
+	visit = func(value any) {
+		switch value := value.(type) {
+		case []any:
+			for _, element := range value {
+				visit(element)
+			}
+		case map[string]any:
+			url, _ := value[typeName].(string)
+			if known, err := types.FindMessageByURL(url); err == nil {
+				vault = vault.with(d.vault.redactedFields(known.Descriptor())...)
+			}
+			for _, member := range value {
+				visit(member)
+			}
+		}
+	}
+	var whole any
+	if json.Unmarshal(text, &whole) == nil {
+		visit(whole)
+	}
+	return vault
 }
 
 // protoError returns the text of an error of package proto, which strews in spaces of
@@ -262,11 +293,7 @@ func (d *describer) detail(detail *anypb.Any, secrets *secrets) json.RawMessage 
 		if err != nil {
 			continue
 		}
-		vault := d.vault
-		if known, err := types.FindMessageByURL(detail.GetTypeUrl()); err == nil {
-			vault = d.vaultOf(known.Zero().Interface())
-		}
-		if shown, _, err := vault.redact(text, secrets); err == nil && len(shown) <= maxShown {
+		if shown, _, err := d.vaultIn(text, d.vault, types).redact(text, secrets); err == nil && len(shown) <= maxShown {
 			return shown
 		}
 	}

@@ -171,9 +171,10 @@ func (r *redactor) end(bracket byte) error {
 	return err
 }
 
-// redactedFields returns the JSON names of the fields of a message, and of those inside
-// of it, that are declared with debug_redact.
-func redactedFields(message protoreflect.MessageDescriptor) []string {
+// redactedFields returns the names of the fields of a message, and of those inside of it,
+// that are declared with debug_redact, or whose name tells a secret and is another one in
+// JSON. In JSON fields may have either name.
+func (v *vault) redactedFields(message protoreflect.MessageDescriptor) []string {
 	var names []string
 	seen := make(map[protoreflect.FullName]bool)
 	var visit func(protoreflect.MessageDescriptor)
@@ -184,8 +185,8 @@ func redactedFields(message protoreflect.MessageDescriptor) []string {
 		seen[message.FullName()] = true
 		for i := range message.Fields().Len() {
 			field := message.Fields().Get(i)
-			if options, _ := field.Options().(*descriptorpb.FieldOptions); options.GetDebugRedact() {
-				names = append(names, field.JSONName())
+			if options, _ := field.Options().(*descriptorpb.FieldOptions); options.GetDebugRedact() || v.secret(string(field.Name())) {
+				names = append(names, field.JSONName(), string(field.Name()))
 			}
 			if inner := field.Message(); inner != nil {
 				visit(inner)

@@ -123,12 +123,23 @@ func TestDebugRedact(t *testing.T) {
 		}
 		return f
 	}
+	renamed := func(f *descriptorpb.FieldDescriptorProto, json string) *descriptorpb.FieldDescriptorProto {
+		f.JsonName = &json
+		return f
+	}
+	details := field("details", 6, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE, false)
+	details.TypeName = proto.String(".google.protobuf.Any")
 	const text, message = descriptorpb.FieldDescriptorProto_TYPE_STRING, descriptorpb.FieldDescriptorProto_TYPE_MESSAGE
 	known, err := schema.New([]*descriptorpb.FileDescriptorProto{{
 		Name: proto.String("login.proto"), Package: proto.String("login"), Syntax: proto.String("proto3"),
+		Dependency: []string{"google/protobuf/any.proto"},
 		MessageType: []*descriptorpb.DescriptorProto{{
-			Name:  proto.String("Card"),
-			Field: []*descriptorpb.FieldDescriptorProto{field("owner", 1, text, false), field("bank_number", 2, text, true), field("other", 3, message, false)},
+			Name: proto.String("Card"),
+			Field: []*descriptorpb.FieldDescriptorProto{field("owner", 1, text, false), field("bank_number", 2, text, true), field("other", 3, message, false),
+				renamed(field("number", 4, text, true), "no"), renamed(field("password", 5, text, false), "pw"), details},
+		}, {
+			Name:  proto.String("Pin"),
+			Field: []*descriptorpb.FieldDescriptorProto{field("digits", 1, text, true)},
 		}},
 		Service: []*descriptorpb.ServiceDescriptorProto{{
 			Name:   proto.String("Cards"),
@@ -152,6 +163,28 @@ func TestDebugRedact(t *testing.T) {
 			e := watched.waitKind(t, "request")
 			if got := strings.ReplaceAll(string(e.Data), "bank_number", "bankNumber"); got != `{"owner":"ada","bankNumber":"[hidden]","other":{"owner":"ada","bankNumber":"[hidden]"}}` {
 				t.Errorf("shown as %s %q", got, e.Notes)
+			}
+			checkSecret(t, watched.all(), aSecret)
+		})
+	}
+	pin := "\x0a" + string(rune(len(aSecret))) + aSecret
+	url := "type.googleapis.com/login.Pin"
+	anyOf := "\x0a" + string(rune(len(url))) + url + "\x12" + string(rune(len(pin))) + pin
+	for name, sent := range map[string]string{
+		"names in the JSON form": `{"id":3,"action":"login.Cards/Add","data":{"number":"` + aSecret + `","no":"` + aSecret + `","pw":"` + aSecret + `"}}`,
+		"names of the schema": binaryPackets(packet.Packet{CallID: 3, Action: "login.Cards/Add",
+			Data: []byte("\x22" + string(rune(len(aSecret))) + aSecret + "\x2a" + string(rune(len(aSecret))) + aSecret)}),
+		"a message of any type": `{"id":3,"action":"login.Cards/Add","data":{"details":{"digits":"` + aSecret + `","@type":"` + url + `"}}}`,
+		"a binary one": binaryPackets(packet.Packet{CallID: 3, Action: "login.Cards/Add",
+			Data: []byte("\x32" + string(rune(len(anyOf))) + anyOf)}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			watched := startTap(t, &tap.Proxy{Server: script(t, ""), Decoding: tap.Decoding{Schema: known}})
+			if _, err := io.WriteString(dial(t, watched.address).nc, sent); err != nil {
+				t.Fatal(err)
+			}
+			if e := watched.waitKind(t, "request"); !strings.Contains(string(e.Data), "[hidden]") {
+				t.Errorf("shown as %s %q", e.Data, e.Notes)
 			}
 			checkSecret(t, watched.all(), aSecret)
 		})

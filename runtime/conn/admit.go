@@ -129,11 +129,20 @@ func (c *Conn) continuesRequest(p *packet.Packet) bool {
 	}
 	call.box.finish(io.EOF)
 	if call.method.Stream == nil {
-		c.mu.Lock()
-		c.todo.queue.push(call)
-		c.mu.Unlock()
+		c.enqueue(call)
 	}
 	return true
+}
+
+// enqueue lets a call be handled whose request has arrived whole at last.
+func (c *Conn) enqueue(call *takenCall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended != nil {
+		c.taken.leave(call) // no worker will
+		return
+	}
+	c.todo.queue.push(call)
 }
 
 // collecting reports whether more of the request is to come.

@@ -145,7 +145,6 @@ type Conn struct {
 	closing  *packetrpc.Error // why this side has said good-bye
 
 	dismissed bool          // the other side has
-	severed   bool          // the session is to end with the connection
 	gone      chan struct{} // closed when ended and the last worker has left
 }
 
@@ -393,11 +392,12 @@ func (c *Conn) sayGoodBye(reason string, cause *packetrpc.Error) bool {
 // resumable reports whether the session can outlive the connection.
 func (c *Conn) resumable() bool { return c.cfg.Pushes.resumable() || c.cfg.Received != nil }
 
-// Lost reports whether the connection has ended although neither side has closed it.
+// Lost reports whether the connection has ended although neither side has closed it, and
+// the session has not ended.
 func (c *Conn) Lost() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ended != nil && c.closing == nil && !c.dismissed && !c.severed
+	return c.ended != nil && c.closing == nil && !c.dismissed && !c.cfg.Pushes.ended()
 }
 
 // Leaves reports whether calls are refused for good: the connection has ended or is about
@@ -470,10 +470,10 @@ func (c *Conn) endAll(made callTable[madeCall], taken callTable[takenCall], reas
 		c.endMade(call, reason)
 	}
 	for _, call := range taken.all() {
-		c.endTaken(call, reason)
-		if call.method.Stream == nil && call.wasCollecting() {
+		if call.method.Stream == nil && call.collecting() {
 			c.taken.leave(call) // no worker will
 		}
+		c.endTaken(call, reason)
 	}
 }
 

@@ -51,9 +51,9 @@
 // has a lock for its messages, the account (window.go) one for incomplete messages,
 // the writer one for its queue and the credit to send, the Workers one for who is
 // idle, Pushes and Received one each. They are taken in this order: Conn.mu, that of an
-// inbox, that of the writer, one of the others, with which no further one is taken. The
-// reader belongs to the goroutine that holds the reading role, and a buffer (buffers.go)
-// to one goroutine at a time.
+// inbox, that of the writer, one of the others. With that of Pushes the one of the
+// Workers may be taken, and otherwise no further one. The reader belongs to the goroutine
+// that holds the reading role, and a buffer (buffers.go) to one goroutine at a time.
 //
 // # What bounds it
 //

@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -508,6 +509,37 @@ func TestNoPacket(t *testing.T) {
 	}
 }
 
+// A large call that is cancelled before its handler has begun ends once: the calls after
+// it still keep the connection from being idle.
+func TestCancelledBeforeItRuns(t *testing.T) {
+	eachRaw(t, func(t *testing.T, form packet.Form, connDialled bool) {
+		r := newRaw(t, form, connDialled, func(cfg *conn.Config) { cfg.MaxRunningCalls = 1 })
+		first, second := r.newID(), r.newID()
+		r.send(r.request(first, hold, "first"), r.request(second, hold, strings.Repeat("x", 100_000)))
+		receive(t, r.service.started)
+		r.send(&packet.Packet{Kind: packet.KindCancel, CallID: second})
+		r.sync()
+		r.service.release <- struct{}{}
+		r.want(packet.KindResponse, first)
+
+		third := r.newID()
+		r.send(r.request(third, hold, "third"))
+		receive(t, r.service.started)
+		r.conn.Drain("restarting")
+		r.want(packet.KindDrain, 0)
+		r.send(&packet.Packet{Kind: packet.KindPong, Data: r.want(packet.KindPing, 0).Data})
+		r.sync()
+		select {
+		case <-r.conn.Idle():
+			t.Error("the connection is idle although a handler runs")
+		default:
+		}
+		r.service.release <- struct{}{}
+		r.want(packet.KindResponse, third)
+		receive(t, r.conn.Idle())
+	})
+}
+
 // TestDrainBesideCalls: when calls cross with a drain, each whose handler runs is
 // answered before the connection counts as idle.
 func TestDrainBesideCalls(t *testing.T) {
@@ -607,6 +639,52 @@ func TestOneWayCallsEndWithTheirConnection(t *testing.T) {
 					t.Errorf("it ended with %v", err)
 				}
 			}
+		})
+	}
+}
+
+// Messages of a side's own calls that wait do not keep it from handling calls: the other
+// side's handler may call back before it takes more.
+func TestCallsBackDuringUploads(t *testing.T) {
+	for _, over := range links() {
+		t.Run(over.String(), func(t *testing.T) {
+			upload := spec("upload", packetrpc.ClientStream)
+			p := newPair(t, over, nil)
+			const uploads = 5
+			var begun sync.WaitGroup
+			begun.Add(uploads)
+			packetrpc.HandleClientStream(&p.acceptedService.Handlers, upload, func(ctx context.Context, in packetrpc.Receiver[text]) (*text, error) {
+				begun.Done()
+				begun.Wait()
+				if _, err := call(ctx, packetrpc.PeerFrom(ctx), echo, "go on?"); err != nil {
+					return nil, err
+				}
+				for _, err := range in.All() {
+					if err != nil {
+						return nil, err
+					}
+				}
+				return new(text), nil
+			})
+			large := wrapperspb.String(strings.Repeat("x", 4_000_000))
+			var all sync.WaitGroup
+			for range uploads {
+				all.Go(func() {
+					stream, err := packetrpc.CallClientStream[text, text](timeout(t), p.dialled, upload)
+					for range 2 {
+						if err == nil {
+							err = stream.Send(large)
+						}
+					}
+					if err == nil {
+						_, err = stream.CloseAndReceive()
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
 		})
 	}
 }

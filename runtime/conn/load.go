@@ -94,13 +94,22 @@ func (l *Load) Traffic(living iter.Seq[*Conn]) (received, sent uint64) {
 // the limit it takes one at a time, as others would be refused what is taken and not
 // used.
 func (l *Load) takeCalls(want int) int {
-	for _, n := range []int64{int64(want), 1} {
-		if now := l.calls.Add(n); l.maxCalls == 0 || now+n <= l.maxCalls || n == 1 && now <= l.maxCalls {
+	if l.maxCalls == 0 {
+		l.calls.Add(int64(want))
+		return want
+	}
+	for {
+		now, n := l.calls.Load(), int64(want)
+		if now+2*n > l.maxCalls {
+			n = 1
+		}
+		if now+n > l.maxCalls {
+			return 0
+		}
+		if l.calls.CompareAndSwap(now, now+n) {
 			return int(n)
 		}
-		l.calls.Add(-n)
 	}
-	return 0
 }
 
 func (l *Load) giveBackCalls(n int) {

@@ -52,7 +52,7 @@ type Pushes struct {
 	unsent   int        // how many of kept, at the end, the owner has not been given
 	owner    *Conn      // the connection that sends pushes
 	live     bool       // it has caught up, and sends them as they come
-	over     bool       // the session has ended
+	over     bool       // the session has ended, or is about to
 }
 
 // keptPush is a push as it is sent, and perhaps sent again.
@@ -158,6 +158,22 @@ func (s *Pushes) limit() int {
 	return s.config.Limit
 }
 
+// noRoom is what becomes of a push that is not kept: one that could never be, or one to a
+// client that is away, or catches up, beyond what is kept for it.
+func (s *Pushes) noRoom(p *packet.Packet) *packetrpc.Error {
+	push := keptPush{packet: *p}
+	if size := push.size(); size > s.config.Limit {
+		err := packetrpc.Errorf(packetrpc.CodeResourceExhausted,
+			"the push takes %d bytes, and %d are kept for a client that is away, or whose pushes never wait (server.WithResume)", size, s.config.Limit)
+		err.Outcome = packetrpc.OutcomeNotSent
+		return err
+	}
+	err := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "the client is away or slow, and no more pushes are kept for it (server.WithResume)")
+	err.Outcome = packetrpc.OutcomeNotSent
+	err.RetryAfter = retryAfter()
+	return err
+}
+
 // keep keeps a push. s.mu is held.
 func (s *Pushes) keep(push keptPush) {
 	s.sequence = push.sequence
@@ -230,13 +246,28 @@ func (s *Pushes) suspend(c *Conn) {
 }
 
 // Resume prepares the pushes for a new connection, whose other side has had those up
-// to a sequence. What an earlier one is still sending is kept from now on.
-func (s *Pushes) Resume(had uint64) {
+// to a sequence. What an earlier one is still sending is kept from now on. It reports
+// false when the session has ended, or is about to ([SlowDisconnect]).
+func (s *Pushes) Resume(had uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		return false
+	}
 	s.owner, s.live = nil, false
 	s.drop(had)
 	s.unsent = len(s.kept)
+	return true
+}
+
+// ended reports whether the session has ended, or is about to.
+func (s *Pushes) ended() bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
 }
 
 // Kept returns how many pushes wait to be acknowledged.

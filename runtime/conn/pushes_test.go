@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -67,6 +68,13 @@ func (r *resumed) forget() {
 
 // connect resumes the session over a new connection.
 func (r *resumed) connect() {
+	r.prepare()
+	r.handler.Start()
+	r.pusher.Start()
+}
+
+// prepare is connect without starting the connection.
+func (r *resumed) prepare() {
 	dialled, accepted := r.over.open(r.t)
 	r.received.Restart()
 	r.pushes.Resume(r.received.Handled())
@@ -77,8 +85,6 @@ func (r *resumed) connect() {
 	pusher.Pushes = r.pushes
 	handler.Dialled, handler.Received, handler.Handlers = true, r.received, &r.handlers
 	r.pusher, r.handler = newConn(accepted, pusher), newConn(dialled, handler)
-	r.handler.Start()
-	r.pusher.Start()
 }
 
 // end cuts the connection and waits until nothing of it is left.
@@ -140,6 +146,28 @@ func TestPushOverAnEarlierConnection(t *testing.T) {
 	}
 }
 
+// A connection that is started when the next one has taken the session over does not take
+// the pushes back.
+func TestStartedTooLate(t *testing.T) {
+	r := newResumed(t, overBinary, 1<<20)
+	r.prepare()
+	late := r.pusher
+	late.Lose("the session goes on over another connection")
+	r.handler.Start()
+	r.handler.Wait()
+	r.connect()
+	late.Start()
+	late.Wait()
+	if err := r.pusher.CallOneWay(timeout(t), note, wrapperspb.String("0")); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); r.received.Handled() < 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the push does not come")
+		}
+	}
+}
+
 // Pushes arrive once and in order although the connections are cut again and again,
 // while pushes go on. One that fails was not sent.
 func TestPushesOutliveConnections(t *testing.T) {
@@ -192,6 +220,31 @@ func TestPushesOutliveConnections(t *testing.T) {
 				t.Fatalf("%d pushes came of %d", len(r.got), n)
 			}
 		})
+	}
+}
+
+// A session that ends as its pushes are not taken is over at once: it does not go on over
+// another connection that comes just then.
+func TestSlowSessionDoesNotGoOn(t *testing.T) {
+	r := newResumed(t, overBinary, 0)
+	r.pushes = conn.NewPushes(conn.PushesConfig{Limit: 100_000, Resumable: true, Slow: conn.SlowDisconnect})
+	r.connect()
+	r.mu.Lock() // which the handler of the first push waits for
+	var err error
+	for n := 0; err == nil && n < 10_000; n++ {
+		err = r.pusher.CallOneWay(timeout(t), note, wrapperspb.String(fmt.Sprint(n, strings.Repeat(" ", 1000))))
+	}
+	goesOn := r.pushes.Resume(0)
+	r.mu.Unlock()
+	if packetrpc.CodeOf(err) != packetrpc.CodeResourceExhausted {
+		t.Fatalf("the last push: %v", err)
+	}
+	if goesOn {
+		t.Error("the session goes on")
+	}
+	receive(t, r.pusher.Context().Done())
+	if r.pusher.Lost() {
+		t.Error("the connection is lost, and was ended")
 	}
 }
 

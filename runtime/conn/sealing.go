@@ -161,8 +161,9 @@ func (c *Conn) sendSealed(ctx context.Context, window *sendWindow, p *packet.Pac
 	if c.numbers(p) {
 		return c.sendPushEncoded(ctx, p, spec, sealed)
 	}
-	c.account.sends(2 * len(sealed)) // the sender has the message besides
-	defer c.account.sent(2 * len(sealed))
+	waits := c.waits(p, 2*len(sealed)) // the sender has the message besides
+	c.account.sends(waits)
+	defer c.account.sent(waits)
 	if err := c.sendEncoded(ctx, window, p, spec, sealed); err != nil {
 		return err
 	}

@@ -37,16 +37,18 @@ func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, s
 			return err
 		}
 		if size <= lastFragmentMax {
-			c.account.sends(size)
-			defer c.account.sent(size)
+			waits := c.waits(p, size)
+			c.account.sends(waits)
+			defer c.account.sent(waits)
 			if err := c.out.lock(ctx, window, false); err != nil {
 				return notSent(err)
 			}
 			return c.encode(window, p, spec, message, size) // unlocks
 		}
 	}
-	c.account.sends(2 * size) // the sender has the message besides
-	defer c.account.sent(2 * size)
+	waits := c.waits(p, 2*size) // the sender has the message besides
+	c.account.sends(waits)
+	defer c.account.sent(waits)
 	encoded := c.cfg.Workers.borrow(size)
 	defer c.cfg.Workers.giveBack(encoded)
 	var err error
@@ -58,6 +60,16 @@ func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, s
 		return err
 	}
 	return c.sendEncoded(ctx, window, p, spec, weighed(c.form, encoded.bytes))
+}
+
+// waits returns how much of a message counts as waiting to be sent: all if it is in reply
+// to the other side. What this side asks for itself is its own program's to bound, and
+// must not keep it from handling calls, which the other side may make before it takes more.
+func (c *Conn) waits(p *packet.Packet, size int) int {
+	if p.Kind == packet.KindResponse || p.Kind == packet.KindMessage && !c.isMine(p.CallID) {
+		return size
+	}
+	return 0
 }
 
 // encode appends a packet and its message right into the queue. The writer is
@@ -102,7 +114,7 @@ func (c *Conn) sendFragments(ctx context.Context, window *sendWindow, p *packet.
 			if now, kept := c.cfg.Pushes.record(c, spec, p); !now {
 				c.out.unlock(window)
 				if !kept {
-					return errNoRoom()
+					return c.cfg.Pushes.noRoom(p)
 				}
 				return nil
 			}

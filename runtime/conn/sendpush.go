@@ -44,7 +44,7 @@ func (c *Conn) sendPushEncoded(ctx context.Context, p *packet.Packet, spec *pack
 		}
 	}
 	if !kept {
-		return errNoRoom()
+		return c.cfg.Pushes.noRoom(&push)
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func (c *Conn) pushBuffered(spec *packetrpc.Spec, p *packet.Packet) *packetrpc.E
 		if reason := c.refuses(); reason != nil && !c.cfg.Pushes.resumable() {
 			return notSent(reason)
 		}
-		return errNoRoom()
+		return c.cfg.Pushes.noRoom(p)
 	}
 	return nil
 }
@@ -102,15 +102,6 @@ func (c *Conn) enqueuePush(spec *packetrpc.Spec, p *packet.Packet) bool {
 	return true
 }
 
-// errNoRoom is what becomes of a push to a client that is away, or catches up, beyond
-// what is kept for it.
-func errNoRoom() *packetrpc.Error {
-	err := packetrpc.Errorf(packetrpc.CodeResourceExhausted, "the client is away or slow, and no more pushes are kept for it (server.WithResume)")
-	err.Outcome = packetrpc.OutcomeNotSent
-	err.RetryAfter = retryAfter()
-	return err
-}
-
 // losesPushes reports whether nothing can be sent any more. Then pushes are kept from
 // now on, although the connection may not have ended yet.
 func (c *Conn) losesPushes() bool {
@@ -123,12 +114,15 @@ func (c *Conn) losesPushes() bool {
 
 // startPushes lets a worker send what was kept. Nothing is sent as it comes before that.
 func (c *Conn) startPushes() {
-	if c.cfg.Pushes == nil || !c.cfg.Pushes.own(c) {
+	if c.cfg.Pushes == nil {
 		return
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended != nil || !c.cfg.Pushes.own(c) {
+		return // another connection may carry the session by now
+	}
 	c.todo.working++
-	c.mu.Unlock()
 	c.cfg.Workers.Run(func() {
 		c.catchUp()
 		c.mu.Lock()
@@ -166,11 +160,8 @@ func (c *Conn) catchUp() {
 	}
 }
 
-// sever ends the connection, and with it the session, since pushes are not taken.
+// sever ends the connection with the session, since pushes are not taken.
 func (c *Conn) sever() {
-	c.mu.Lock()
-	c.severed = true
-	c.mu.Unlock()
 	c.terminate(packetrpc.NewError(packetrpc.CodeUnavailable, errTooSlow))
 }
 

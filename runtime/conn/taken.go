@@ -115,8 +115,7 @@ func (c *Conn) violate(id uint64, code packetrpc.Code, format string, args ...an
 	reason := packetrpc.Errorf(code, format, args...)
 	c.out.control(c.form, c.errorPacket(id, "", reason))
 	if call != nil {
-		c.endTaken(call, reason)
-		c.forgetUnqueued(call)
+		c.abort(call, reason)
 	}
 }
 
@@ -127,25 +126,17 @@ func (c *Conn) handles(id uint64) bool {
 	return c.taken.calls.get(id) != nil
 }
 
-// forgetUnqueued closes the books of a call that never reached a worker, since
-// its request has not arrived whole.
-func (c *Conn) forgetUnqueued(call *takenCall) {
-	if call.method.Stream != nil || !call.wasCollecting() {
+// abort ends a call that nobody waits for any more, and closes its books if it never
+// reaches a worker, since its request has not arrived whole.
+func (c *Conn) abort(call *takenCall, reason *packetrpc.Error) {
+	queued := call.method.Stream != nil || !call.collecting()
+	c.endTaken(call, reason)
+	if queued {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.finished(call)
-}
-
-// wasCollecting reports whether the call was ended before its request was there.
-func (t *takenCall) wasCollecting() bool {
-	if t.box == nil {
-		return false
-	}
-	t.box.mu.Lock()
-	defer t.box.mu.Unlock()
-	return t.box.end != io.EOF
 }
 
 // handleHalfClose notes that the caller has sent its last message.
@@ -217,8 +208,7 @@ func (c *Conn) handleCancel(p *packet.Packet) {
 	c.taken.calls.remove(p.CallID, call)
 	c.mu.Unlock()
 	if call != nil {
-		c.endTaken(call, errCanceled())
-		c.forgetUnqueued(call)
+		c.abort(call, errCanceled())
 	}
 }
 

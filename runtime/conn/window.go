@@ -59,7 +59,7 @@ type account struct {
 	part atomic.Int64 // bytes of all incomplete messages
 	told atomic.Int64 // portion.told, for who does not hold mu
 
-	sending atomic.Int64 // bytes of messages that wait to be sent
+	sending atomic.Int64 // bytes of replies that wait to be sent
 
 	mu      sync.Mutex
 	portion portion
@@ -77,12 +77,16 @@ func (a *account) weigh() {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.portion.tell(a.inAll())
-	a.told.Store(a.portion.told)
+	// What changes meanwhile may be found not to be due by who changes it, before told is
+	// stored. So this looks once more after that.
+	for !a.portion.closed && due(a.told.Load(), a.inAll()) {
+		a.portion.tell(a.inAll())
+		a.told.Store(a.portion.told)
+	}
 }
 
 const (
-	// smallSend is up to how many bytes of a message that waits to be sent count for
+	// smallSend is up to how many bytes of a reply that waits to be sent count for
 	// nothing, so that most calls need not count.
 	smallSend = 4 << 10
 	// maxSending is how much may wait to be sent before no more calls are handled: the
@@ -90,7 +94,7 @@ const (
 	maxSending = 16 << 20
 )
 
-// sends notes a message that is about to be sent.
+// sends notes a reply that is about to be sent.
 func (a *account) sends(size int) {
 	if size > smallSend {
 		a.sending.Add(int64(size))

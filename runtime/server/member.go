@@ -77,10 +77,11 @@ func (m *member) Context() context.Context {
 	return m.current().Context()
 }
 
-// Disconnect ends the session.
+// Disconnect ends the session. It gives the session up first, so that no other connection
+// takes it over while this one is closed.
 func (m *member) Disconnect(reason string) {
-	m.current().Close(reason)
 	m.giveUp()
+	m.current().Close(reason)
 }
 
 func (m *member) Leave(group string) error {

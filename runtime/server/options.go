@@ -114,6 +114,10 @@ func (o *options) check() error {
 	if o.slow > SlowDisconnect {
 		return packetrpc.Errorf(packetrpc.CodeInvalidArgument, "server.WithSlowClients: there is no policy %d", o.slow)
 	}
+	var leastKept int64 // of pushes
+	if o.resumeWithin > 0 || o.slow != SlowWait {
+		leastKept = 1
+	}
 	return setup.CheckNumbers("server",
 		setup.Number{Option: "WithMaxRunningCalls", Value: int64(o.runningCalls), Least: 1},
 		setup.Number{Option: "WithMaxCalls", Value: int64(o.maxCalls)},
@@ -126,7 +130,7 @@ func (o *options) check() error {
 		setup.Number{Option: "WithFailureDelay, first", Value: int64(o.failureDelay)},
 		setup.Number{Option: "WithFailureDelay, longest", Value: int64(o.longestDelay)},
 		setup.Number{Option: "WithResume, within", Value: int64(o.resumeWithin)},
-		setup.Number{Option: "WithResume, bytes", Value: int64(o.keptPushes), Least: int64(min(o.resumeWithin, 1))},
+		setup.Number{Option: "WithResume, bytes", Value: int64(o.keptPushes), Least: leastKept},
 		setup.Number{Option: "WithKeepalive, interval", Value: int64(o.keepalive.Interval)},
 		setup.Number{Option: "WithKeepalive, timeout", Value: int64(o.keepalive.Timeout), Least: int64(min(o.keepalive.Interval, 1))},
 		setup.Number{Option: "WithGracePeriod", Value: int64(o.gracePeriod)},
@@ -312,11 +316,12 @@ const (
 	// broadcasts leave the client out, which their Delivery tells.
 	SlowWait = conn.SlowWait
 	// SlowDropOldest: no push waits. Up to the bytes of [WithResume] are kept, and then
-	// the oldest are dropped. A client that can go on with its session learns of the gap
+	// the oldest are dropped; a push to one client that is larger than that is refused. A
+	// client that can go on with its session learns of the gap
 	// (client.WithGapHook).
 	SlowDropOldest = conn.SlowDropOldest
 	// SlowDisconnect: no push waits. Up to the bytes of [WithResume] are kept, and then
-	// the session ends. The client connects again, to another session.
+	// the session ends; a push to one client that is larger than that is refused. The client connects again, to another session.
 	SlowDisconnect = conn.SlowDisconnect
 )
 

@@ -377,6 +377,30 @@ func TestSlowDropOldest(t *testing.T) {
 	}
 }
 
+// A push that is larger than what is kept is refused, and the error says why: the client is
+// neither away nor slow.
+func TestPushesThatAreNeverKept(t *testing.T) {
+	for _, policy := range []server.SlowPolicy{server.SlowDropOldest, server.SlowDisconnect} {
+		srv := server.New(server.WithSlowClients(policy), server.WithResume(time.Minute, 200_000))
+		started := packetrpctest.Start(t, srv)
+		fast := dialSlow(t, started)
+		close(fast.letGo)
+		peer := srv.Connections()[0]
+		var coded *packetrpc.Error
+		err := peer.CallOneWay(within(t), noteSpec, wrapperspb.String(strings.Repeat("x", 300_000)))
+		if !errors.As(err, &coded) || coded.Code != packetrpc.CodeResourceExhausted || coded.RetryAfter != 0 ||
+			!strings.Contains(coded.Message, "server.WithResume") || strings.Contains(coded.Message, "slow") {
+			t.Errorf("policy %d: %v, want one that says that the push is too large", policy, err)
+		}
+		if err := peer.CallOneWay(within(t), noteSpec, wrapperspb.String("1 "+strings.Repeat("x", 100_000))); err != nil {
+			t.Errorf("policy %d: %v", policy, err)
+		}
+		if got := receive(t, fast.received); got != "1" {
+			t.Errorf("policy %d: got note %s", policy, got)
+		}
+	}
+}
+
 func TestSlowDisconnect(t *testing.T) {
 	left := make(chan error, 10)
 	srv := server.New(server.WithSlowClients(server.SlowDisconnect), server.WithResume(time.Minute, 200_000),

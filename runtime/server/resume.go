@@ -88,12 +88,13 @@ func (m *member) giveUp() {
 	}
 }
 
-// comesBack makes a connection the one that carries the session, and returns the one
-// before. It reports false when the session has ended.
-func (m *member) comesBack(make func() *conn.Conn) (before *conn.Conn, ok bool) {
+// comesBack makes a connection the one that carries the session, of whose pushes the
+// client has had those up to a sequence, and returns the one before. It reports false when
+// the session has ended.
+func (m *member) comesBack(had uint64, make func() *conn.Conn) (before *conn.Conn, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.over {
+	if m.over || !m.pushes.Resume(had) {
 		return nil, false
 	}
 	if m.timer != nil {
@@ -143,8 +144,7 @@ func (h *handshake) resume(request session.Request, client *packetrpc.Identity) 
 		return nil, packetrpc.AsError(err).Message
 	}
 	var c *conn.Conn // not m.current(), which yet another handshake may change
-	before, ok := m.comesBack(func() *conn.Conn {
-		m.pushes.Resume(request.LastSequence)
+	before, ok := m.comesBack(request.LastSequence, func() *conn.Conn {
 		c = h.newConn(m, request, answer)
 		return c
 	})

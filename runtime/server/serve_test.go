@@ -254,6 +254,10 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	nothingKept := server.New(server.WithSlowClients(server.SlowDropOldest), server.WithResume(0, 0))
+	if err := nothingKept.ListenAndServe(t.Context()); packetrpc.CodeOf(err) != packetrpc.CodeInvalidArgument {
+		t.Errorf("a policy that keeps pushes, and no bytes for them: %v", err)
+	}
 }
 
 func TestAddresses(t *testing.T) {
