@@ -103,7 +103,7 @@ func TestConnect(t *testing.T) {
 		{"no private key", health("--server-key", fingerprint, "--key", k.at("none")), "", 1, "", "none"},
 		{"a key for nothing", health("--key", k.at("ada")), "", 2, "", "--key is of no use without --server-key, --tls or --seal-to"},
 		{"an unknown host", health("--known-hosts", k.at("known")), "", 3, "", fingerprint},
-		{"in clear", health(), "", 3, "", "encrypt"},
+		{"in clear", health(), "", 3, "", "packetrpc: failed_precondition: this server takes encrypted connections only (--server-key)\n"},
 		{"two ways", health("--tls", "--server-key", fingerprint), "", 2, "", "give one of them"},
 		{"no terminal to ask at", health("--password-prompt"), "", 2, "", "needs a terminal"},
 		{"no certificate", health("--tls-ca", k.at("password")), "", 1, "", "holds no certificate"},
