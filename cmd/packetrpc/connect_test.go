@@ -197,4 +197,12 @@ func TestConnectToNobody(t *testing.T) {
 		{"nobody, as JSON", []string{"health", "--json"}, "", 3, "", `{"code":"unavailable","message":"127.0.0.1:1 cannot be reached: nobody listens there (connection refused)"}` + "\n"},
 	})
 	check(t, "nobody:", []step{{"no address", []string{"health"}, "", 2, "", `bad address "nobody:"`}})
+	for _, host := range []string{"localhost", "192.0.2.1"} {
+		want := "packetrpc: " + host + " is a host without a port: an address is host:port, such as " + host + ":25565\n"
+		check(t, host, []step{
+			{"no port", []string{"health"}, "", 2, "", want},
+			{"no port, and more", []string{"call", "Send", "{}"}, "", 2, "", want},
+			{"no port, for a tap", []string{"tap"}, "", 2, "", want},
+		})
+	}
 }
