@@ -143,7 +143,17 @@ func (t *target) dial(ctx context.Context, more ...client.Option) (*client.Clien
 	case packetrpc.CodeOf(err) == packetrpc.CodeInvalidArgument && !packetrpc.AsError(err).Remote():
 		return nil, &exitError{error: err, status: exitUsage}
 	}
+	if packetrpc.CodeOf(err) == packetrpc.CodeUnauthenticated && packetrpc.AsError(err).Remote() && t.isAnonymous() {
+		refused := *packetrpc.AsError(err)
+		refused.Message += " (--user, with a password, or --key says who connects)"
+		err = &refused
+	}
 	return nil, &exitError{error: err, status: exitConnect}
+}
+
+// isAnonymous reports whether nothing says who connects.
+func (t *target) isAnonymous() bool {
+	return t.flags.String("user") == "" && t.flags.String("key") == ""
 }
 
 // remote is a server that a command is connected to.
