@@ -117,6 +117,9 @@ func newLoad(ctx context.Context, command *cli.Command) (*load.Load, *remote, er
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := r.refuseLost(ctx, action); err != nil {
+		return nil, nil, err
+	}
 	text, err := readRequests(args[1:], command.Root().Reader)
 	if err != nil {
 		return nil, nil, err

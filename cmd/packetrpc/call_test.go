@@ -51,7 +51,7 @@ func TestCall(t *testing.T) {
 			`{"code":"invalid_argument","message":"there is no text","details":[{"@type":"type.googleapis.com/chat.v1.TextProblem","maxLength":9}]}` + "\n"},
 		{"later", []string{"call", "Send", `{"text":"later"}`}, "", 72, "", "packetrpc: resource_exhausted: too many texts\n  retry after 1.5s\n"},
 		{"later, as JSON", []string{"call", "Send", `{"text":"later"}`, "--json"}, "", 72, "", `"retry_after":1.5}`},
-		{"not handled", []string{"call", "Posted", `{}`}, "", 0, "", ""}, // nobody answers a one-way call
+		{"not handled, one-way", []string{"call", "Posted", `{}`}, "", 76, "", " does not handle chat.v1.ChatEvents/Posted; `packetrpc send` and `broadcast` push to clients\n"},
 		{"not handled, unary", []string{"call", "Status"}, "", 76, "", "packetrpc: unimplemented: "},
 		{"not sealed", []string{"call", "Whisper"}, "", 73, "", "--seal-to"},
 
