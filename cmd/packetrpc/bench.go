@@ -126,7 +126,7 @@ func newLoad(ctx context.Context, command *cli.Command) (*load.Load, *remote, er
 	}
 	requests, err := load.ParseRequests(known, action, text)
 	if err != nil {
-		return nil, nil, usageErrorf("%w", err)
+		return nil, nil, refuseRequest(err, action, known.Types())
 	}
 	pushes := client.WithHandlers(load.TakePushes(known))
 	return &load.Load{
