@@ -59,6 +59,8 @@ func TestCall(t *testing.T) {
 		{"no action", []string{"call"}, "", 2, "", "`packetrpc call` takes the arguments [ADDR] ACTION [JSON|@FILE|-]"},
 		{"unknown action", []string{"call", "chat.v1.ChatService/Sned"}, "", 2, "", `there is no action "chat.v1.ChatService/Sned"; the nearest is chat.v1.ChatService/Send`},
 		{"unknown short action", []string{"call", "histroy"}, "", 2, "", "the nearest is chat.v1.ChatService/History\n"},
+		{"half of an action", []string{"call", "Hist"}, "", 2, "", "the nearest is chat.v1.ChatService/History\n"},
+		{"without the service", []string{"call", "chat.v1.Send"}, "", 2, "", "the nearest is chat.v1.ChatService/Send\n"},
 		{"unlike any action", []string{"call", "Frobnicate"}, "", 2, "", "`packetrpc list` shows all"},
 		{"no JSON", []string{"call", "Send", "hello"}, "", 2, "", "the input is no chat.v1.SendRequest: invalid character 'h'"},
 		{"no object", []string{"call", "Send", `"hello"`}, "", 2, "", "the input is no chat.v1.SendRequest: "},
