@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +22,26 @@ func TestExitStatus(t *testing.T) {
 		{"conformance", []string{"conformance", "--role", "x", "--", "y"}, "", 2, "", "--role is client or server"},
 	} {
 		t.Run(s.name, func(t *testing.T) { s.verify(t, run(t, s.input, s.args...)) })
+	}
+}
+
+// All commands stand in the document.
+func TestDocumentNamesCommands(t *testing.T) {
+	document, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, _, _ := strings.Cut(string(document), "COMMAND --help")
+	_, table, _ = strings.Cut(table, "| command |")
+	_, commands, _ := strings.Cut(run(t, "", "--help").out, "COMMANDS:\n")
+	commands, _, _ = strings.Cut(commands, "\n\n")
+	if commands == "" || table == "" {
+		t.Fatalf("found no commands: %q, %q", commands, table)
+	}
+	for line := range strings.Lines(commands) {
+		if name := strings.Trim(strings.Fields(line)[0], ","); name != "help" && !strings.Contains(table, "`"+name+"`") {
+			t.Errorf("docs/cli.md does not have the command %s in its table", name)
+		}
 	}
 }
 
