@@ -12,6 +12,7 @@ func TestExitStatus(t *testing.T) {
 	users, absent := filepath.Join(folder, "users"), filepath.Join(folder, "absent")
 	for _, s := range []step{
 		{"nothing", nil, "", 0, "NAME:\n   packetrpc - …", ""},
+		{"the version", []string{"--version"}, "", 0, "packetrpc version …", ""},
 		{"no such command", []string{"frobnicate"}, "", 2, "", "packetrpc: there is no command `packetrpc frobnicate`: `packetrpc help` lists all\n"},
 		{"no such flag", []string{"keygen", "--bit", "4096", "x"}, "", 2, "", "not defined: -bit; see `packetrpc keygen --help`\n"},
 		{"as JSON", []string{"--json", "keygen"}, "", 2, "", `{"code":"invalid_argument","message":"keygen takes one NAME, `},
