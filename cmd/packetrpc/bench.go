@@ -117,13 +117,16 @@ func newLoad(ctx context.Context, command *cli.Command) (*load.Load, *remote, er
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := r.refuseLost(ctx, action); err != nil {
+		return nil, nil, err
+	}
 	text, err := readRequests(args[1:], command.Root().Reader)
 	if err != nil {
 		return nil, nil, err
 	}
 	requests, err := load.ParseRequests(known, action, text)
 	if err != nil {
-		return nil, nil, usageErrorf("%w", err)
+		return nil, nil, refuseRequest(err, action, known.Types())
 	}
 	pushes := client.WithHandlers(load.TakePushes(known))
 	return &load.Load{

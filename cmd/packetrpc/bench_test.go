@@ -94,8 +94,9 @@ func TestBenchRefuses(t *testing.T) {
 	check(t, address, []step{
 		{"no action", []string{"bench"}, "", 2, "", "`packetrpc bench` takes the arguments [ADDR] ACTION [JSON|@FILE|-]"},
 		{"unknown action", []string{"bench", "Sent"}, "", 2, "", `there is no action "Sent"; the nearest is chat.v1.ChatService/Send`},
+		{"not handled", []string{"bench", "Posted"}, "", 76, "", "does not handle chat.v1.ChatEvents/Posted"},
 		{"no JSON", []string{"bench", "Send", "hello"}, "", 2, "", "request 1: invalid character 'h'"},
-		{"no such field", []string{"bench", "Send", "-"}, `{"text":"a"} {"txet":"b"}`, 2, "", `unknown field "txet"`},
+		{"no such field", []string{"bench", "Send", "-"}, `{"text":"a"} {"txet":"b"}`, 2, "", `packetrpc: request 2: (line 1:2): unknown field "txet"` + "\nwanted is {\"text\":\"\"}\n"},
 		{"wrong template", []string{"bench", "Send", `{"text":"{{.M}}"}`}, "", 2, "", "can't evaluate field M"},
 		{"no such file", []string{"bench", "Send", "@none.json"}, "", 1, "", "none.json"},
 		{"below 0", []string{"bench", "Send", "--rate", "-1"}, "", 2, "", "packetrpc: the rate must not be below 0\n"},

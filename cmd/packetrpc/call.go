@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 	"google.golang.org/protobuf/proto"
 
+	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/schema"
 )
@@ -72,6 +73,9 @@ func newCall(ctx context.Context, r *remote, args []string) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.refuseLost(ctx, action); err != nil {
+		return nil, err
+	}
 	c := &call{remote: r, action: action, types: known.Types()}
 	argument := "{}"
 	switch {
@@ -82,6 +86,24 @@ func newCall(ctx context.Context, r *remote, args []string) (*call, error) {
 	}
 	c.input, err = openInput(argument, r.flags.Root().Reader, action, c.types)
 	return c, err
+}
+
+// refuseLost refuses one-way calls of an action that the server does not handle: they are
+// not answered, so that nobody would be told that they are lost. Of a server that does not
+// list what it handles none is refused.
+func (r *remote) refuseLost(ctx context.Context, action *schema.Action) error {
+	if action.Spec.Type != packetrpc.OneWay {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	told, err := r.core.ListActions(ctx, &packetrpcv1.ListActionsRequest{})
+	isIt := func(a *packetrpcv1.Action) bool { return a.GetName() == action.Spec.Action }
+	if err != nil || slices.ContainsFunc(told.GetActions(), isIt) {
+		return nil
+	}
+	return callError(packetrpc.Errorf(packetrpc.CodeUnimplemented,
+		"%s does not handle %s; `packetrpc send` and `broadcast` push to clients", r.address, action.Spec.Action), nil)
 }
 
 // context returns the context of the call.

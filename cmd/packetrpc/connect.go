@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -19,7 +20,8 @@ import (
 )
 
 const (
-	defaultAddress = "127.0.0.1:25565"
+	defaultPort    = "25565"
+	defaultAddress = "127.0.0.1:" + defaultPort
 	defaultTimeout = 10 * time.Second
 )
 
@@ -79,11 +81,9 @@ type target struct {
 	flags   *cli.Command
 }
 
-// newTarget reads the flags of connectFlags, and asks for the password if it must. args are
-// the arguments behind the address.
-func newTarget(ctx context.Context, command *cli.Command) (t *target, args []string, err error) {
-	t = &target{timeout: command.Duration("timeout"), flags: command}
-	t.address, args = splitAddress(command.Args().Slice())
+// newTarget reads the flags of connectFlags, and asks for the password if it must.
+func newTarget(ctx context.Context, command *cli.Command, address string) (*target, error) {
+	t := &target{address: address, timeout: command.Duration("timeout"), flags: command}
 	t.options = []client.Option{client.WithoutReconnect()}
 	if command.Bool("json-form") {
 		t.options = append(t.options, client.WithJSON())
@@ -91,12 +91,29 @@ func newTarget(ctx context.Context, command *cli.Command) (t *target, args []str
 	for _, read := range []func(context.Context, *cli.Command) ([]client.Option, error){userOptions, keyOptions, encryptionOptions} {
 		options, err := read(ctx, command)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		t.options = append(t.options, options...)
 	}
-	return t, args, nil
+	return t, nil
 }
+
+// arguments takes the address off the arguments of a command, of which there must be from
+// least to most behind it.
+func arguments(command *cli.Command, least, most int) (address string, rest []string, err error) {
+	address, rest = splitAddress(command.Args().Slice())
+	switch first := command.Args().First(); {
+	case isHost(first):
+		return "", nil, usageErrorf("%s is a host without a port: an address is host:port, such as %s", first, net.JoinHostPort(first, defaultPort))
+	case len(rest) < least || len(rest) > most:
+		return "", nil, usageErrorf("`%s` takes the arguments %s", command.FullName(), command.ArgsUsage)
+	}
+	return address, rest, nil
+}
+
+// isHost reports whether an argument can only be meant as a host. Other names of hosts may
+// be those of actions and services.
+func isHost(arg string) bool { return arg == "localhost" || net.ParseIP(arg) != nil }
 
 // splitAddress takes the address off the arguments.
 func splitAddress(args []string) (address string, rest []string) {
@@ -126,7 +143,17 @@ func (t *target) dial(ctx context.Context, more ...client.Option) (*client.Clien
 	case packetrpc.CodeOf(err) == packetrpc.CodeInvalidArgument && !packetrpc.AsError(err).Remote():
 		return nil, &exitError{error: err, status: exitUsage}
 	}
+	if packetrpc.CodeOf(err) == packetrpc.CodeUnauthenticated && packetrpc.AsError(err).Remote() && t.isAnonymous() {
+		refused := *packetrpc.AsError(err)
+		refused.Message += " (--user, with a password, or --key says who connects)"
+		err = &refused
+	}
 	return nil, &exitError{error: err, status: exitConnect}
+}
+
+// isAnonymous reports whether nothing says who connects.
+func (t *target) isAnonymous() bool {
+	return t.flags.String("user") == "" && t.flags.String("key") == ""
 }
 
 // remote is a server that a command is connected to.
@@ -140,10 +167,11 @@ type remote struct {
 // connect connects to the server of a command. args are the arguments behind the address,
 // of which there must be at least least and at most most.
 func connect(ctx context.Context, command *cli.Command, least, most int) (r *remote, args []string, err error) {
-	if _, args := splitAddress(command.Args().Slice()); len(args) < least || len(args) > most {
-		return nil, nil, usageErrorf("`%s` takes the arguments %s", command.FullName(), command.ArgsUsage)
+	address, args, err := arguments(command, least, most)
+	if err != nil {
+		return nil, nil, err
 	}
-	t, args, err := newTarget(ctx, command)
+	t, err := newTarget(ctx, command, address)
 	if err != nil {
 		return nil, nil, err
 	}

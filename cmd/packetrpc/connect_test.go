@@ -95,7 +95,8 @@ func TestConnect(t *testing.T) {
 		{"a key", health("--server-key", k.at("server.pub"), "--key", k.at("ada")), "", 0, ready, ""},
 		{"JSON packets", health("--json-form", "--server-key", k.at("server.pub"), "--key", k.at("ada")), "", 0, ready, ""},
 		{"a wrong password", health("--server-key", fingerprint, "--user", "bob", "--password-file", k.at("wrong")), "", 3, "", "packetrpc: unauthenticated: "},
-		{"no password", health("--server-key", fingerprint), "", 3, "", "packetrpc: unauthenticated: "},
+		{"nobody", health("--server-key", fingerprint), "", 3, "", "packetrpc: unauthenticated: the name or the password is wrong (--user, with a password, or --key says who connects)\n"},
+		{"no password", health("--server-key", fingerprint, "--user", "bob"), "", 3, "", "packetrpc: unauthenticated: the name or the password is wrong\n"},
 		{"nobody's password", health("--server-key", fingerprint, "--password-file", k.at("password")), "", 2, "", "--user says who"},
 		{"no password file", health("--user", "bob", "--password-file", k.at("none")), "", 1, "", "no such file"},
 		{"another key", health("--server-key", k.at("ada.pub")), "", 3, "", "packetrpc: unauthenticated: "},
@@ -103,7 +104,7 @@ func TestConnect(t *testing.T) {
 		{"no private key", health("--server-key", fingerprint, "--key", k.at("none")), "", 1, "", "none"},
 		{"a key for nothing", health("--key", k.at("ada")), "", 2, "", "--key is of no use without --server-key, --tls or --seal-to"},
 		{"an unknown host", health("--known-hosts", k.at("known")), "", 3, "", fingerprint},
-		{"in clear", health(), "", 3, "", "encrypt"},
+		{"in clear", health(), "", 3, "", "packetrpc: failed_precondition: this server takes encrypted connections only (--server-key)\n"},
 		{"two ways", health("--tls", "--server-key", fingerprint), "", 2, "", "give one of them"},
 		{"no terminal to ask at", health("--password-prompt"), "", 2, "", "needs a terminal"},
 		{"no certificate", health("--tls-ca", k.at("password")), "", 1, "", "holds no certificate"},
@@ -197,4 +198,12 @@ func TestConnectToNobody(t *testing.T) {
 		{"nobody, as JSON", []string{"health", "--json"}, "", 3, "", `{"code":"unavailable","message":"127.0.0.1:1 cannot be reached: nobody listens there (connection refused)"}` + "\n"},
 	})
 	check(t, "nobody:", []step{{"no address", []string{"health"}, "", 2, "", `bad address "nobody:"`}})
+	for _, host := range []string{"localhost", "192.0.2.1"} {
+		want := "packetrpc: " + host + " is a host without a port: an address is host:port, such as " + host + ":25565\n"
+		check(t, host, []step{
+			{"no port", []string{"health"}, "", 2, "", want},
+			{"no port, and more", []string{"call", "Send", "{}"}, "", 2, "", want},
+			{"no port, for a tap", []string{"tap"}, "", 2, "", want},
+		})
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
 // newHealthCommand returns the command that asks whether a server is ready.
@@ -16,7 +17,7 @@ func newHealthCommand() *cli.Command {
 	return &cli.Command{
 		Name:          "health",
 		Usage:         "ask whether a server, or one of its services, is ready to be called",
-		Description:   connectHelp + "\n\nThe program exits with 0 if it is ready, and with 1 if it is not.",
+		Description:   connectHelp + "\n\nSERVICE is the full name of a service, or the end of it. The program exits with 0 if it is\nready, and with 1 if it is not.",
 		ArgsUsage:     "[ADDR] [SERVICE]",
 		Flags:         connectFlags(),
 		Action:        shortly(0, 1, askHealth),
@@ -25,11 +26,11 @@ func newHealthCommand() *cli.Command {
 }
 
 func askHealth(ctx context.Context, r *remote, args []string) error {
-	request := new(packetrpcv1.HealthRequest)
+	service := ""
 	if len(args) > 0 {
-		request.Service = args[0]
+		service = args[0]
 	}
-	answer, err := r.core.Health(ctx, request)
+	answer, err := r.health(ctx, service)
 	if err != nil {
 		return callError(err, nil)
 	}
@@ -46,6 +47,28 @@ func askHealth(ctx context.Context, r *remote, args []string) error {
 		return errors.New("not ready")
 	}
 	return nil
+}
+
+// health asks for the health of a service, whose name may be the end of the full one, or of
+// all.
+func (r *remote) health(ctx context.Context, service string) (*packetrpcv1.HealthResponse, error) {
+	answer, unknown := r.core.Health(ctx, &packetrpcv1.HealthRequest{Service: service})
+	if packetrpc.CodeOf(unknown) != packetrpc.CodeNotFound {
+		return answer, unknown
+	}
+	all, err := r.core.Health(ctx, &packetrpcv1.HealthRequest{})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, each := range all.GetServices() {
+		names = append(names, each.GetService())
+	}
+	name, err := resolve("service", service, names)
+	if err != nil {
+		return nil, unknown
+	}
+	return r.core.Health(ctx, &packetrpcv1.HealthRequest{Service: name})
 }
 
 // serviceHealth is a line of the output of health.

@@ -11,6 +11,7 @@ func TestHealth(t *testing.T) {
 	check(t, address, []step{
 		{"all", []string{"health"}, "", 0, both, ""},
 		{"one", []string{"health", "chat.v1.ChatService"}, "", 0, "chat.v1.ChatService  ready\n", ""},
+		{"one, by the end of its name", []string{"health", "ChatService"}, "", 0, "chat.v1.ChatService  ready\n", ""},
 		{"as JSON", []string{"health", "--json", "chat.v1.ChatService"}, "", 0, `{"service":"chat.v1.ChatService","ready":true}` + "\n", ""},
 		{"unknown", []string{"health", "no.Service"}, "", 69, "", `packetrpc: not_found: service "no.Service" is not handled here`},
 		{"unknown, as JSON", []string{"health", "no.Service", "--json"}, "", 69, "", `{"code":"not_found","message":"service \"no.Service\" is not handled here"}`},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -21,7 +22,7 @@ type input struct {
 	decoder *json.Decoder
 	action  *schema.Action
 	types   typeResolver
-	count   int
+	count   int // of the messages that have been read, the one that is wrong included
 }
 
 // openSource opens what an argument says: JSON, "@" and the name of a file, or "-" for the
@@ -51,13 +52,14 @@ func (i *input) close() { i.source.Close() }
 // next returns the next message, or io.EOF behind the last one.
 func (i *input) next() (proto.Message, error) {
 	var text json.RawMessage
-	if err := i.decoder.Decode(&text); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, io.EOF
-		}
-		return nil, i.refuse(err)
+	err := i.decoder.Decode(&text)
+	if errors.Is(err, io.EOF) {
+		return nil, io.EOF
 	}
 	i.count++
+	if err != nil {
+		return nil, i.refuse(err)
+	}
 	message := i.action.NewRequest()
 	if err := (protojson.UnmarshalOptions{Resolver: i.types}).Unmarshal(text, message); err != nil {
 		return nil, i.refuse(err)
@@ -99,14 +101,24 @@ func (i *input) single() (proto.Message, error) {
 	return message, nil
 }
 
-// refuse returns the error of an input that is not the message that it should be, and shows
-// what that is like.
+// refuse returns the error of an input that is not the message that it should be. Of several
+// messages it says which one.
 func (i *input) refuse(err error) error {
+	which := "the input"
+	if i.count > 1 {
+		which = fmt.Sprintf("message %d of the input", i.count)
+	}
+	return refuseRequest(fmt.Errorf("%s is no %s: %w", which, i.action.Spec.Request, err), i.action, i.types)
+}
+
+// refuseRequest returns the error of what is no request of an action, and shows what one is
+// like.
+func refuseRequest(err error, action *schema.Action, types typeResolver) error {
 	text := strings.ReplaceAll(err.Error(), "\u00a0", " ") // protojson writes either space, so that nobody compares
-	text = strings.TrimPrefix(text, "proto: ")
-	like, problem := template(i.action.Method.Input(), i.types)
+	text = strings.Replace(text, "proto: ", "", 1)
+	like, problem := template(action.Method.Input(), types)
 	if problem != nil {
 		return problem
 	}
-	return usageErrorf("the input is no %s: %s\nwanted is %s", i.action.Spec.Request, text, like)
+	return usageErrorf("%s\nwanted is %s", text, like)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 
 	"github.com/urfave/cli/v3"
 )
@@ -30,6 +31,7 @@ func newCommand() *cli.Command {
 		Description: "Every command has --json, which prints an object in a line for each thing, and\nerrors as objects to the standard error.\n\n" + exitCodes,
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "write for programs: JSON, a line for each thing"}},
 		Action:      overview,
+		Version:     builtVersion(),
 
 		ExitErrHandler:                  func(context.Context, *cli.Command, error) {}, // main prints errors and exits
 		EnableShellCompletion:           true,
@@ -59,6 +61,16 @@ func newCommand() *cli.Command {
 		return nil
 	})
 	return command
+}
+
+// builtVersion returns the version that the program was installed as, or what the go
+// command calls one that was built in a checkout.
+func builtVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
 }
 
 // overview is the action of a command that has commands below it: it shows what there is.

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ func TestExitStatus(t *testing.T) {
 	users, absent := filepath.Join(folder, "users"), filepath.Join(folder, "absent")
 	for _, s := range []step{
 		{"nothing", nil, "", 0, "NAME:\n   packetrpc - …", ""},
+		{"the version", []string{"--version"}, "", 0, "packetrpc version …", ""},
 		{"no such command", []string{"frobnicate"}, "", 2, "", "packetrpc: there is no command `packetrpc frobnicate`: `packetrpc help` lists all\n"},
 		{"no such flag", []string{"keygen", "--bit", "4096", "x"}, "", 2, "", "not defined: -bit; see `packetrpc keygen --help`\n"},
 		{"as JSON", []string{"--json", "keygen"}, "", 2, "", `{"code":"invalid_argument","message":"keygen takes one NAME, `},
@@ -21,6 +23,26 @@ func TestExitStatus(t *testing.T) {
 		{"conformance", []string{"conformance", "--role", "x", "--", "y"}, "", 2, "", "--role is client or server"},
 	} {
 		t.Run(s.name, func(t *testing.T) { s.verify(t, run(t, s.input, s.args...)) })
+	}
+}
+
+// All commands stand in the document.
+func TestDocumentNamesCommands(t *testing.T) {
+	document, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, _, _ := strings.Cut(string(document), "COMMAND --help")
+	_, table, _ = strings.Cut(table, "| command |")
+	_, commands, _ := strings.Cut(run(t, "", "--help").out, "COMMANDS:\n")
+	commands, _, _ = strings.Cut(commands, "\n\n")
+	if commands == "" || table == "" {
+		t.Fatalf("found no commands: %q, %q", commands, table)
+	}
+	for line := range strings.Lines(commands) {
+		if name := strings.Trim(strings.Fields(line)[0], ","); name != "help" && !strings.Contains(table, "`"+name+"`") {
+			t.Errorf("docs/cli.md does not have the command %s in its table", name)
+		}
 	}
 }
 

@@ -11,8 +11,12 @@ import (
 	"github.com/packetrpc/packetrpc/runtime/schema"
 )
 
-// nearest is how many names are told at most in place of one that is not known.
-const nearest = 3
+const (
+	// nearest is how many names are told at most in place of one that is not known.
+	nearest = 3
+	// leastPart is how many letters of a name tell which one is meant.
+	leastPart = 3
+)
 
 // isNameOf reports whether short is a name or the end of one, as "Send" and
 // "ChatService/Send" are of "chat.v1.ChatService/Send". All names end with "".
@@ -93,9 +97,14 @@ func nearestNames(wrong string, known []string) []string {
 }
 
 // distance returns how many letters differ between a short or long name and the most similar
-// end of a long one. The case of letters does not count.
+// end of a long one. The case of letters does not count. Only one does where a part of the
+// last word of the long name is given, or that word behind something else.
 func distance(wrong, name string) int {
 	wrong, name = strings.ToLower(wrong), strings.ToLower(name)
+	word := lastWord(name)
+	if len(wrong) >= leastPart && strings.Contains(word, wrong) || lastWord(wrong) == word {
+		return 1
+	}
 	least := levenshtein.ComputeDistance(wrong, name)
 	for i, r := range name {
 		if r == '.' || r == '/' {
@@ -104,6 +113,9 @@ func distance(wrong, name string) int {
 	}
 	return least
 }
+
+// lastWord returns what is behind the last dot or slash of a name.
+func lastWord(name string) string { return name[strings.LastIndexAny(name, "./")+1:] }
 
 // serviceOf returns the full name of an action's service; without a schema it is told from
 // the name, if it can be.

@@ -181,7 +181,7 @@ func newFailure(err error) failure {
 	if err.Error() == coded.Error() {
 		written.Message = coded.Message
 	}
-	if !coded.Remote() {
+	if !coded.Remote() || isExit && exit.status == exitConnect {
 		written.Message, written.text = inFlags(written.Message), inFlags(written.text)
 	}
 	written.RetryAfter = coded.RetryAfter.Seconds()
@@ -192,7 +192,7 @@ func newFailure(err error) failure {
 }
 
 // inFlags names the flags of the command line where a text names the options of package
-// client.
+// client. Servers name those too when they refuse a handshake.
 func inFlags(text string) string {
 	return strings.NewReplacer(
 		"client.WithServerKey", "--server-key",

@@ -83,10 +83,11 @@ func tapTraffic(ctx context.Context, command *cli.Command) error {
 		}
 		return replay(ctx, path, out, tapView(command, out), fits)
 	}
-	if command.Args().Len() > 1 {
-		return usageErrorf("`%s` takes the arguments %s", command.FullName(), command.ArgsUsage)
+	address, _, err := arguments(command, 0, 0)
+	if err != nil {
+		return err
 	}
-	t, _, err := newTarget(ctx, command)
+	t, err := newTarget(ctx, command, address)
 	if err != nil {
 		return err
 	}

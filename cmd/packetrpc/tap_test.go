@@ -224,6 +224,7 @@ func TestTapRefuses(t *testing.T) {
 		{name: "beyond this machine", args: []string{"tap", "--listen", "0.0.0.0:0"}, status: 1, diagnostics: "--allow-plaintext"},
 	})
 	for _, s := range []step{
+		{name: "no address", args: []string{"tap", "room"}, status: 2, diagnostics: "takes the arguments [ADDR]"},
 		{name: "no recording", args: []string{"tap", "--replay", file}, status: 1, diagnostics: "file: line 1: no recording of packetrpc tap"},
 		{name: "no file", args: []string{"tap", "--replay", file + "2"}, status: 1, diagnostics: "no such file"},
 	} {

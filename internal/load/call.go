@@ -36,11 +36,22 @@ func (c *caller) repeat() {
 		if t.counts {
 			c.account(&o)
 		}
-		if o.err != nil && c.conn.Err() != nil {
+		if c.isLost(o.err) {
 			c.lost.Add(1)
 			return
 		}
 	}
+}
+
+// isLost reports whether a call has failed because its connection ends, which it may do
+// some time after it takes no more calls. Those would fail at once, as fast as they are
+// made.
+func (c *caller) isLost(err error) bool {
+	if err == nil {
+		return false
+	}
+	failed := packetrpc.AsError(err)
+	return c.conn.Err() != nil || failed.Code == packetrpc.CodeUnavailable && !failed.Remote()
 }
 
 // timerGrain is how late the system's timers may wake a caller that was free in time.

@@ -330,7 +330,8 @@ func TestEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			check(t, r)
-			if r.Ended != load.EndedConnections || r.OK < 900 || r.Failed == 0 {
+			// Each caller fails once, or twice if the server has refused a call as it began to go.
+			if r.Ended != load.EndedConnections || r.OK < 900 || r.Failed == 0 || r.Failed > 2*int64(l.Callers) {
 				t.Errorf("got %+v", r)
 			}
 		})
