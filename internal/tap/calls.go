@@ -16,6 +16,7 @@ const (
 	maxCalls      = 8192
 	maxWaiting    = 1024
 	maxNumbers    = 4096
+	maxAction     = 1 << 10  // bytes of an action's name, as in PROTOCOL section 3
 	maxRequest    = 1 << 10  // bytes of a request that are kept until the call ends
 	maxIncomplete = 16 << 20 // bytes of messages that are not complete
 )
@@ -44,7 +45,7 @@ type half struct {
 	calls   map[uint64]*call
 	waiting []*call // those without an id, in their order
 	parts   map[partKey]*message
-	kept    int // the bytes of the parts
+	kept    int // the bytes of the parts, on the wire
 }
 
 func newHalf() *half {
@@ -127,7 +128,8 @@ type message struct {
 	packet.Packet     // the first one, with the data of all
 	size          int // of all, on the wire
 	fragments     int
-	cut           bool  // the data was too much to keep
+	kept          int   // how much of the size half.kept counts
+	cut           bool  // it was too much to keep
 	call          *call // that it opens; nil for none
 }
 
@@ -147,7 +149,7 @@ func (h *half) join(p *packet.Packet, opened *call, size int, cut bool) (*messag
 	}
 	m.size += size
 	m.fragments++
-	h.add(m, p.Data, cut)
+	h.add(m, p.Data, size, cut)
 	if p.More {
 		return m, false
 	}
@@ -155,20 +157,22 @@ func (h *half) join(p *packet.Packet, opened *call, size int, cut bool) (*messag
 	return m, true
 }
 
-// add adds the data of a fragment, unless that is too much.
-func (h *half) add(m *message, data []byte, cut bool) {
-	if m.cut = m.cut || cut || len(m.Data)+len(data) > maxPacket || h.kept+len(data) > maxIncomplete; m.cut {
-		h.kept -= len(m.Data)
-		m.Data = nil
+// add adds a fragment, which has a size on the wire, unless that is too much. What stands
+// beside the data, which the first one has, takes memory too.
+func (h *half) add(m *message, data []byte, size int, cut bool) {
+	if m.cut = m.cut || cut || len(m.Data)+len(data) > maxPacket || h.kept+size > maxIncomplete; m.cut {
+		h.kept -= m.kept
+		m.kept, m.Packet = 0, packet.Packet{Kind: m.Kind, CallID: m.CallID, Action: m.Action}
 		return
 	}
 	m.Data = append(m.Data, data...)
-	h.kept += len(data)
+	m.kept += size
+	h.kept += size
 }
 
 // drop forgets an incomplete message.
 func (h *half) drop(key partKey) {
-	h.kept -= len(h.parts[key].Data)
+	h.kept -= h.parts[key].kept
 	delete(h.parts, key)
 }
 

@@ -131,6 +131,10 @@ func (d *decoder) receive(c *connection, p piece) {
 	} else if problem = packet.Parse(p.form, &d.packet, p.body); problem != nil {
 		notes = append(notes, "malformed: "+problem.Error())
 	}
+	if n := len(d.packet.Action); n > maxAction {
+		notes = append(notes, fmt.Sprintf("the action's name has %d bytes; it may have %d", n, maxAction))
+		d.packet.Action = "…"
+	}
 	half, opened := c.half(p.from), (*call)(nil)
 	if opens(&d.packet) {
 		if !half.name(&d.packet) {

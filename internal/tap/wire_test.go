@@ -14,6 +14,7 @@ import (
 	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
 	"github.com/packetrpc/packetrpc/internal/tap"
 	"github.com/packetrpc/packetrpc/runtime/packet"
+	"github.com/packetrpc/packetrpc/runtime/packetrpc"
 )
 
 // script is a server that reads nothing but what it is sent and answers with given bytes.
@@ -173,5 +174,45 @@ func TestSlowWatcher(t *testing.T) {
 		if e.Kind == tap.KindUnanswered {
 			t.Errorf("told of a call that may have been answered: %s", tap.View{}.Line(e))
 		}
+	}
+}
+
+// What is remembered of messages that do not come whole is bounded, whatever it is.
+func TestIncompleteMessages(t *testing.T) {
+	const calls = 12
+	var large packetrpc.Metadata
+	large.Add("large", strings.Repeat("x", 2<<20))
+	var packets []packet.Packet
+	for i := range uint64(calls) {
+		packets = append(packets, packet.Packet{
+			CallID: 2*i + 3, Action: "some/Upload", More: true, Data: []byte("x"),
+			Metadata: large,
+		})
+	}
+	packets = append(packets,
+		packet.Packet{CallID: 2*calls + 1, Data: []byte("y")},
+		packet.Packet{CallID: 3, Data: []byte("y")},
+		packet.Packet{CallID: 2*calls + 3, Action: strings.Repeat("a", 1<<20)})
+	watched := startTap(t, &tap.Proxy{Server: script(t, ""), Decoding: tap.Decoding{}})
+	w := dial(t, watched.address)
+	if _, err := io.WriteString(w.nc, binaryPackets(packets...)); err != nil {
+		t.Fatal(err)
+	}
+	w.nc.(*net.TCPConn).CloseWrite()
+	watched.waitKind(t, tap.KindClosed)
+	shown := make(map[uint64]*tap.Event)
+	for _, e := range watched.all() {
+		if e.Kind == "request" && len(e.Notes) == 0 || len(e.Notes) > 0 && !strings.Contains(e.Notes[0], "before the rest") {
+			shown[e.ID] = e
+		}
+	}
+	if e := shown[3]; e == nil || len(e.Metadata["large"]) == 0 {
+		t.Errorf("the first one: %v", e)
+	}
+	if e := shown[2*calls+1]; e == nil || len(e.Metadata) > 0 || !strings.Contains(strings.Join(e.Notes, " "), "is not shown") {
+		t.Errorf("one that there was no room for: %v", e)
+	}
+	if e := shown[2*calls+3]; e == nil || len(e.Action) > 100 || !strings.Contains(strings.Join(e.Notes, " "), "the action's name") {
+		t.Errorf("one of an action with a long name: %v", e)
 	}
 }

@@ -121,7 +121,7 @@ func (c *Conn) continuesRequest(p *packet.Packet) bool {
 	}
 	if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
 		c.dropped(p)
-		c.violate(p.CallID, err.Code, "%s", err.Message)
+		c.failTaken(p.CallID, err)
 		return true
 	}
 	if p.More {

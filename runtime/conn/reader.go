@@ -370,7 +370,7 @@ func (c *Conn) reject(p *packet.Packet, reason *packetrpc.Error) {
 		c.refuse(p, reason)
 		return
 	case p.Kind != packet.KindError: // errors are not answered
-		c.violate(p.CallID, reason.Code, "%s", reason.Message)
+		c.failTaken(p.CallID, reason)
 	}
 	c.dropped(p)
 }

@@ -104,6 +104,11 @@ type standardContext struct {
 // violate ends a call that the other side does wrong, if it is open, and tells
 // it. Packets for calls that have ended are merely late.
 func (c *Conn) violate(id uint64, code packetrpc.Code, format string, args ...any) {
+	c.failTaken(id, packetrpc.Errorf(code, format, args...))
+}
+
+// failTaken is violate for a reason that there is already.
+func (c *Conn) failTaken(id uint64, reason *packetrpc.Error) {
 	c.mu.Lock()
 	call := c.taken.calls.get(id)
 	c.taken.calls.remove(id, call)
@@ -112,7 +117,6 @@ func (c *Conn) violate(id uint64, code packetrpc.Code, format string, args ...an
 	if late {
 		return
 	}
-	reason := packetrpc.Errorf(code, format, args...)
 	c.out.control(c.form, c.errorPacket(id, "", reason))
 	if call != nil {
 		c.abort(call, reason)
@@ -171,7 +175,7 @@ func (c *Conn) takenMessage(p *packet.Packet) {
 	}
 	if err := call.box.put(p, c.cfg.Local.MaxMessageSize); err != nil {
 		c.dropped(p)
-		c.violate(p.CallID, err.Code, "%s", err.Message)
+		c.failTaken(p.CallID, err)
 	}
 }
 

@@ -18,17 +18,25 @@ import (
 func (s *Schema) Files(names []string, comments Comments) ([]*descriptorpb.FileDescriptorProto, error) {
 	c := collector{comments: comments, seen: make(map[string]bool)}
 	for _, name := range names {
-		if action := s.actions[name]; action != nil {
-			c.add(action.Method.ParentFile())
-			continue
-		}
-		found, err := s.Find(name)
-		if err != nil {
+		file := s.FileOf(name)
+		if file == nil {
 			return nil, packetrpc.Errorf(packetrpc.CodeNotFound, "no action, and nothing else, is called %q", name)
 		}
-		c.add(found.ParentFile())
+		c.add(file)
 	}
 	return c.files, nil
+}
+
+// FileOf returns the file that declares what is named, likewise, or nil.
+func (s *Schema) FileOf(name string) protoreflect.FileDescriptor {
+	if action := s.actions[name]; action != nil {
+		return action.Method.ParentFile()
+	}
+	found, err := s.Find(name)
+	if err != nil {
+		return nil
+	}
+	return found.ParentFile()
 }
 
 // ServicesBeside returns the full names, sorted, of all services that are declared in the

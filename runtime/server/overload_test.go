@@ -198,6 +198,26 @@ func TestMaxMemory(t *testing.T) {
 	eventually(t, "no memory held", func() bool { return srv.Stats().Memory == 0 })
 }
 
+// A stream that there is no memory left for ends as a call does.
+func TestMaxMemoryOfStreams(t *testing.T) {
+	for _, form := range [][]client.Option{nil, {client.WithJSON()}} {
+		srv := server.New(server.WithMaxMemory(100_000))
+		packetrpc.HandleBidiStream(srv, talkSpec, func(ctx context.Context, _ packetrpc.BidiStream[text, text]) error {
+			<-ctx.Done() // and takes nothing
+			return ctx.Err()
+		})
+		stream, err := packetrpc.CallBidiStream[text, text](within(t), packetrpctest.Start(t, srv).Dial(t, form...), talkSpec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for sent := 0; err == nil && sent < 8; sent++ {
+			err = stream.Send(wrapperspb.String(strings.Repeat("x", 30_000)))
+		}
+		_, err = stream.Receive()
+		refusedForRoom(t, err, "server.WithMaxMemory")
+	}
+}
+
 // Replies that a client asks for and does not read count, and hold up its own calls only.
 func TestRepliesNobodyReads(t *testing.T) {
 	const size = 1 << 20

@@ -40,14 +40,14 @@ func (c *core) Reflect(ctx context.Context, request *packetrpcv1.ReflectRequest)
 	for _, file := range shown {
 		visible[file.GetName()] = true
 	}
+	for _, name := range request.GetNames() {
+		if file := linked.FileOf(name); file == nil || !visible[file.Path()] { // whether it is linked is not told
+			return nil, packetrpc.Errorf(packetrpc.CodeNotFound, "no action of the handled services, and nothing else in their files, is called %q", name)
+		}
+	}
 	files, err := linked.Files(request.GetNames(), comments)
 	if err != nil {
 		return nil, err
-	}
-	for _, file := range files {
-		if !visible[file.GetName()] {
-			return nil, packetrpc.Errorf(packetrpc.CodeNotFound, "what is asked for is in %s, which is none of the handled services' files", file.GetName())
-		}
 	}
 	return &packetrpcv1.ReflectResponse{Files: files}, nil
 }

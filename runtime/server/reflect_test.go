@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -113,8 +114,10 @@ func TestReflectNames(t *testing.T) {
 // What is linked into the program and not handled, or beside it, is nobody's business.
 func TestReflectShowsNothingElse(t *testing.T) {
 	c := packetrpctest.Start(t, server.New()).Dial(t)
-	if _, err := reflect(t, c, "chat.v1.ChatService"); packetrpc.CodeOf(err) != packetrpc.CodeNotFound {
-		t.Errorf("a service that is linked only: %v", err)
+	_, linked := reflect(t, c, "chat.v1.ChatService")
+	_, unknown := reflect(t, c, "nobody.v1.NoService")
+	if got, want := strings.ReplaceAll(fmt.Sprint(linked), "chat.v1.ChatService", "nobody.v1.NoService"), fmt.Sprint(unknown); packetrpc.CodeOf(linked) != packetrpc.CodeNotFound || got != want {
+		t.Errorf("a service that is linked only: %v, and one that nobody knows: %v", linked, unknown)
 	}
 	told, err := reflect(t, c)
 	if err != nil {
