@@ -77,8 +77,10 @@ func (l *Load) Counts() Counts {
 func (l *Load) Traffic(living iter.Seq[*Conn]) (received, sent uint64) {
 	now := traffic{l.received.Load(), l.sent.Load()} // first, so that nothing counts twice
 	for c := range living {
-		if c.ctx.Err() != nil {
-			continue
+		select {
+		case <-c.gone:
+			continue // it is counted already
+		default:
 		}
 		received, sent := c.Traffic()
 		now.received += received

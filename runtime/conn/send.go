@@ -65,11 +65,14 @@ func (c *Conn) send(ctx context.Context, window *sendWindow, p *packet.Packet, s
 // waits returns how much of a message counts as waiting to be sent: all if it is in reply
 // to the other side. What this side asks for itself is its own program's to bound, and
 // must not keep it from handling calls, which the other side may make before it takes more.
-func (c *Conn) waits(p *packet.Packet, size int) int {
-	if p.Kind == packet.KindResponse || p.Kind == packet.KindMessage && !c.isMine(p.CallID) {
-		return size
+func (c *Conn) waits(p *packet.Packet, size int) waiting {
+	switch {
+	case p.Kind == packet.KindResponse:
+		return waiting{size: size, reply: true}
+	case p.Kind == packet.KindMessage && !c.isMine(p.CallID):
+		return waiting{size: size}
 	}
-	return 0
+	return waiting{}
 }
 
 // encode appends a packet and its message right into the queue. The writer is

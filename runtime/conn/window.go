@@ -59,7 +59,8 @@ type account struct {
 	part atomic.Int64 // bytes of all incomplete messages
 	told atomic.Int64 // portion.told, for who does not hold mu
 
-	sending atomic.Int64 // bytes of replies that wait to be sent
+	sending atomic.Int64 // bytes of messages that wait to be sent
+	replies atomic.Int64 // those of them that are single replies
 
 	mu      sync.Mutex
 	portion portion
@@ -89,33 +90,47 @@ const (
 	// smallSend is up to how many bytes of a reply that waits to be sent count for
 	// nothing, so that most calls need not count.
 	smallSend = 4 << 10
-	// maxSending is how much may wait to be sent before no more calls are handled: the
-	// other side does not take the replies to those that were.
-	maxSending = 16 << 20
+	// maxReplies is how much of single replies may wait to be sent before no more calls
+	// are handled: the other side does not take the replies to those that were. Streams
+	// do not count, which whoever reads them may leave alone for as long as it likes.
+	maxReplies = 16 << 20
 )
 
-// sends notes a reply that is about to be sent.
-func (a *account) sends(size int) {
-	if size > smallSend {
-		a.sending.Add(int64(size))
-		a.weigh()
+// waiting is a message that waits to be sent, as it counts.
+type waiting struct {
+	size  int
+	reply bool // the only one to its call
+}
+
+// sends notes a message that is about to be sent.
+func (a *account) sends(w waiting) {
+	if w.size <= smallSend {
+		return
 	}
+	if w.reply {
+		a.replies.Add(int64(w.size))
+	}
+	a.sending.Add(int64(w.size))
+	a.weigh()
 }
 
 // sent undoes sends.
-func (a *account) sent(size int) {
-	if size <= smallSend {
+func (a *account) sent(w waiting) {
+	if w.size <= smallSend {
 		return
 	}
-	now := a.sending.Add(int64(-size))
+	a.sending.Add(int64(-w.size))
 	a.weigh()
-	if now <= maxSending && now+int64(size) > maxSending {
+	if !w.reply {
+		return
+	}
+	if now := a.replies.Add(int64(-w.size)); now <= maxReplies && now+int64(w.size) > maxReplies {
 		a.unstuck()
 	}
 }
 
-// stuck reports whether so much waits to be sent that no more calls are handled.
-func (a *account) stuck() bool { return a.sending.Load() > maxSending }
+// stuck reports whether so much of replies waits to be sent that no more calls are handled.
+func (a *account) stuck() bool { return a.replies.Load() > maxReplies }
 
 // close tells the Load that nothing is held any more.
 func (a *account) close() {

@@ -275,6 +275,34 @@ func TestRepliesNobodyReads(t *testing.T) {
 	}
 }
 
+// Streams that a client leaves alone, however large, hold up none of its calls.
+func TestUnreadStreamsHoldUpNoCalls(t *testing.T) {
+	srv := server.New()
+	handleEcho(srv, func(_ context.Context, s string) (string, error) { return s, nil })
+	watch := *echoSpec
+	watch.Action, watch.Type = "watch", packetrpc.ServerStream
+	packetrpc.HandleServerStream(srv, &watch, func(_ context.Context, _ *text, stream packetrpc.Sender[text]) error {
+		for {
+			if err := stream.Send(wrapperspb.String(strings.Repeat("x", 4_000_000))); err != nil {
+				return err
+			}
+		}
+	})
+	c := packetrpctest.Start(t, srv).Dial(t)
+	const streams = 6
+	for range streams {
+		stream, err := packetrpc.CallServerStream[text](t.Context(), c, &watch, wrapperspb.String(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stream.Close()
+	}
+	eventually(t, "the streams to wait", func() bool { return srv.Stats().Memory > streams*4_000_000 })
+	if _, err := echo(within(t), c, ""); err != nil {
+		t.Errorf("a call beside: %v", err)
+	}
+}
+
 // slowClient is a client whose handler of notes waits until it is let go.
 type slowClient struct {
 	*client.Client

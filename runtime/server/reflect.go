@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/types/descriptorpb"
+
 	packetrpcv1 "github.com/packetrpc/packetrpc/gen/packetrpc/v1"
 	"github.com/packetrpc/packetrpc/gen/packetrpc/v1/packetrpcv1packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
@@ -28,8 +30,8 @@ func (c *core) Reflect(ctx context.Context, request *packetrpcv1.ReflectRequest)
 			return nil, needsRole(packetrpcv1packetrpc.CoreServiceReflectAction, o.reflectionRole)
 		}
 	}
-	linked, comments := c.server.linked(), c.server.comments()
-	shown, err := linked.Files(linked.ServicesBeside(c.server.Services()), comments)
+	linked := c.server.linked()
+	shown, err := c.server.shown()
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +47,17 @@ func (c *core) Reflect(ctx context.Context, request *packetrpcv1.ReflectRequest)
 			return nil, packetrpc.Errorf(packetrpc.CodeNotFound, "no action of the handled services, and nothing else in their files, is called %q", name)
 		}
 	}
-	files, err := linked.Files(request.GetNames(), comments)
+	files, err := linked.Files(request.GetNames(), c.server.comments())
 	if err != nil {
 		return nil, err
 	}
 	return &packetrpcv1.ReflectResponse{Files: files}, nil
+}
+
+// reflection returns the files that reflection shows.
+func (s *Server) reflection() ([]*descriptorpb.FileDescriptorProto, error) {
+	linked := s.linked()
+	return linked.Files(linked.ServicesBeside(s.Services()), s.comments())
 }
 
 // Services returns the full names of the services that are handled, sorted, that of the

@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"google.golang.org/protobuf/types/descriptorpb"
+
 	"github.com/packetrpc/packetrpc/gen/packetrpc/v1/packetrpcv1packetrpc"
 	"github.com/packetrpc/packetrpc/runtime/conn"
 	"github.com/packetrpc/packetrpc/runtime/packetrpc"
@@ -29,7 +31,9 @@ type Server struct {
 	prepare func() error
 	// linked returns the actions that are linked into the program. They are looked for
 	// when they are first needed, as that makes protobuf load every descriptor there is.
-	linked      func() *schema.Schema
+	linked func() *schema.Schema
+	// shown returns the files that reflection shows, which are made once.
+	shown       func() ([]*descriptorpb.FileDescriptorProto, error)
 	workers     *conn.Workers
 	load        *conn.Load
 	interceptor packetrpc.Interceptor // nil for none
@@ -75,6 +79,7 @@ func New(options ...Option) *Server {
 	}
 	s.load = conn.NewLoad(s.options.maxCalls, s.options.maxMemory)
 	s.prepare = sync.OnceValue(s.check)
+	s.shown = sync.OnceValues(s.reflection)
 	s.interceptor = packetrpc.Chain(s.options.interceptors...)
 	s.registry.limit = s.options.maxConnections
 	s.halfOpen.perAddress, s.halfOpen.inAll = s.options.halfOpenAddress, s.options.halfOpen
