@@ -13,15 +13,16 @@ import (
 // repository is the root of this module.
 const repository = "../.."
 
-// goEnvironment is what go runs with in a new module: nothing comes from the network. More
-// proxies come first.
+// goEnvironment is what go runs with in a new module: only what this module's cache lacks
+// comes from elsewhere. More proxies come first.
 func goEnvironment(t *testing.T, proxies ...string) []string {
 	t.Helper()
-	cache, err := exec.CommandContext(t.Context(), "go", "env", "GOMODCACHE").Output()
+	told, err := exec.CommandContext(t.Context(), "go", "env", "GOMODCACHE", "GOPROXY").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxies = append(proxies, "file://"+filepath.ToSlash(filepath.Join(strings.TrimSpace(string(cache)), "cache", "download")))
+	cache, others, _ := strings.Cut(strings.TrimSpace(string(told)), "\n")
+	proxies = append(proxies, "file://"+filepath.ToSlash(filepath.Join(cache, "cache", "download")), others)
 	return []string{"GOPROXY=" + strings.Join(proxies, ","), "GOSUMDB=off", "GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=-buildvcs=false -modcacherw"}
 }
 
